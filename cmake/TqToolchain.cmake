@@ -1,0 +1,19 @@
+# ccache where it is installed, the project's warnings, and sanitizers for all code of ours.
+
+find_program(TQ_CCACHE ccache)
+if(TQ_CCACHE)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${TQ_CCACHE})
+  set(CMAKE_CUDA_COMPILER_LAUNCHER ${TQ_CCACHE})
+endif()
+
+add_library(tq_flags INTERFACE)
+target_include_directories(tq_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(tq_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${TQ_WERROR}>>:-Werror>)
+
+if(TQ_SANITIZE)
+  target_compile_options(tq_flags INTERFACE
+    -fsanitize=${TQ_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer -g1)
+  target_link_options(tq_flags INTERFACE -fsanitize=${TQ_SANITIZE})
+endif()
