@@ -1,0 +1,139 @@
+#pragma once
+// BlockLayout: the only owner of byte offsets in the KV store, for host, SIMD, CUDA and tests alike.
+// Pure arithmetic; plain value; any thread.
+//
+// A tile is a small matrix of codes read by one instruction stream: `lanes` independent results, each a dot
+// product over `depth` entries. Keys: a lane is a token, depth is head_dim (q.k gives one score per lane).
+// Values: a lane is a dimension, depth is the 32 tokens of the tile (p.V gives one output per lane). So one
+// kernel serves both, no lane is ever summed horizontally, and loads are whole vectors.
+//
+// A word is 32 bits of one lane: 32/bits consecutive depth entries, entry e at bits [bits*e, bits*(e+1)).
+// Words lie depth-major: word index = group * lanes + lane. bf16 rows use the same form with 16 bits.
+// 3-bit codes are two planes, interleaved so that one forward stream reads both: per 32 depth entries
+// `lanes` words of high bits (1 bit each), then 2 x `lanes` words of low bits (2 bits each).
+//
+// One layer of a hot block:    per KV head [K tiles][V tiles], bf16.
+// One layer of a sealed block: per KV head [K tiles][V tiles], codes; and, in an array of its own,
+//                              per KV head [K scales fp16 x block_tokens][V scales fp16 x block_tokens].
+// A half whose format is bf16 lies in the sealed block as bf16 tiles and has no scales.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "config/kv_config.h"
+#include "config/result.h"
+
+namespace tq::quant {
+
+inline constexpr int kTileTokens = 32;
+
+// Bits of one stored entry: 16 for bf16, else the code width.
+constexpr int entry_bits(KvFormat format) noexcept {
+  switch (format) {
+    case KvFormat::kBf16: return 16;
+    case KvFormat::kTq4: return 4;
+    case KvFormat::kTq3: return 3;
+    case KvFormat::kTq2: return 2;
+  }
+  return 0;
+}
+
+// Depth entries per unit of the layout: a tile's depth is padded up to a multiple of it (only head_dim 80
+// at 3 bits is ever padded). Padding codes are zero bits and meet zero coefficients.
+constexpr int depth_unit(int bits) noexcept { return bits == 3 ? 32 : 32 / bits; }
+
+struct TileShape {
+  int lanes = 0;
+  int depth = 0;
+  int bits = 0;  // 16, 4, 3 or 2
+
+  constexpr int depth_padded() const noexcept {
+    const int unit = depth_unit(bits);
+    return (depth + unit - 1) / unit * unit;
+  }
+  constexpr size_t bytes() const noexcept {
+    return static_cast<size_t>(lanes) * static_cast<size_t>(depth_padded()) *
+           static_cast<size_t>(bits) / 8;
+  }
+
+  // Index of the 32-bit word, from the tile's start, and the shift in it, of entry (lane, e). bits != 3.
+  constexpr size_t word(int lane, int e) const noexcept {
+    return static_cast<size_t>(e / (32 / bits)) * static_cast<size_t>(lanes) +
+           static_cast<size_t>(lane);
+  }
+  constexpr int shift(int e) const noexcept { return e % (32 / bits) * bits; }
+
+  // The same for the two planes of 3-bit codes.
+  constexpr size_t high_word(int lane, int e) const noexcept {
+    return static_cast<size_t>(e / 32) * 3 * static_cast<size_t>(lanes) + static_cast<size_t>(lane);
+  }
+  constexpr int high_shift(int e) const noexcept { return e % 32; }
+  constexpr size_t low_word(int lane, int e) const noexcept {
+    return static_cast<size_t>(e / 32) * 3 * static_cast<size_t>(lanes) +
+           static_cast<size_t>(1 + e % 32 / 16) * static_cast<size_t>(lanes) +
+           static_cast<size_t>(lane);
+  }
+  constexpr int low_shift(int e) const noexcept { return e % 16 * 2; }
+
+  // Reads or writes one code (the slow, obvious way; bf16 entries are raw 16-bit patterns).
+  uint32_t load(const std::byte* tile, int lane, int e) const noexcept;
+  void store(std::byte* tile, int lane, int e, uint32_t code) const noexcept;
+};
+
+struct KvShape {
+  int n_layers = 0;
+  int n_kv_heads = 0;
+  int head_dim = 0;
+};
+
+class BlockLayout {
+ public:
+  // Errors: head_dim not in {64, 80, 96, 128, 256}; block_tokens no positive multiple of 32; no layers or heads.
+  static Result<BlockLayout> create(KvShape shape, KvFormats formats, int block_tokens);
+
+  const KvShape& shape() const noexcept { return shape_; }
+  KvFormats formats() const noexcept { return formats_; }
+  int block_tokens() const noexcept { return block_tokens_; }
+  int n_tiles() const noexcept { return block_tokens_ / kTileTokens; }
+
+  TileShape hot_k_tile() const noexcept { return k_tile(KvFormat::kBf16); }
+  TileShape hot_v_tile() const noexcept { return v_tile(KvFormat::kBf16); }
+  TileShape sealed_k_tile() const noexcept { return k_tile(formats_.k); }
+  TileShape sealed_v_tile() const noexcept { return v_tile(formats_.v); }
+
+  // Byte offsets of a tile inside one layer's part of a block.
+  size_t hot_k(int kv_head, int tile) const noexcept;
+  size_t hot_v(int kv_head, int tile) const noexcept;
+  size_t sealed_k(int kv_head, int tile) const noexcept;
+  size_t sealed_v(int kv_head, int tile) const noexcept;
+  // Index (in fp16 elements) of the scale of a token's K or V row inside one layer's scales of a block.
+  size_t k_scale(int kv_head, int slot) const noexcept;
+  size_t v_scale(int kv_head, int slot) const noexcept;
+
+  // Sizes of one block in ONE layer. Codes are multiples of 64 bytes; scales a multiple of 4.
+  size_t hot_bytes() const noexcept;
+  size_t sealed_code_bytes() const noexcept;
+  size_t sealed_scale_bytes() const noexcept;
+
+  // Bytes one token takes in all layers and heads, K and V, scales included.
+  double hot_bytes_per_token() const noexcept;
+  double sealed_bytes_per_token() const noexcept;
+  // The same per stored value: 16 for bf16, 4.125 for tq4 at head_dim 128.
+  double sealed_bits_per_value() const noexcept;
+
+ private:
+  BlockLayout(KvShape shape, KvFormats formats, int block_tokens)
+      : shape_(shape), formats_(formats), block_tokens_(block_tokens) {}
+  TileShape k_tile(KvFormat format) const noexcept {
+    return {kTileTokens, shape_.head_dim, entry_bits(format)};
+  }
+  TileShape v_tile(KvFormat format) const noexcept {
+    return {shape_.head_dim, kTileTokens, entry_bits(format)};
+  }
+
+  KvShape shape_;
+  KvFormats formats_;
+  int block_tokens_;
+};
+
+}  // namespace tq::quant
