@@ -1,0 +1,33 @@
+#pragma once
+// StepRunner: runs one step on a model. Owned by the engine, called on its thread only; implementations own
+// the model, the KV arena and all workspace. torch_runner.h is the real one; tests/support/fake_runner.h
+// computes token = hash(prompt, position) and checks every block it is shown.
+
+#include <cstdint>
+#include <span>
+
+#include "config/result.h"
+#include "engine/step.h"
+#include "kernels/kv_arena.h"
+#include "quant/block_layout.h"
+
+namespace tq::engine {
+
+struct StepLogits {
+  // [n items with sample, vocab_size], in the items' order; raw, fp32. Valid until the next run().
+  std::span<float> values;  // the sampler may write into it
+};
+
+class StepRunner {
+ public:
+  virtual ~StepRunner() = default;
+
+  virtual int vocab_size() const noexcept = 0;
+  virtual const quant::BlockLayout& layout() const noexcept = 0;
+  virtual kernels::PoolSizes pools() const noexcept = 0;
+
+  // An Error fails the whole step (every item of it); kUnavailable marks the runner as unusable.
+  virtual Result<StepLogits> run(const StepPlan& plan) = 0;
+};
+
+}  // namespace tq::engine

@@ -1,0 +1,48 @@
+#pragma once
+// Decoder: the layers of one model, weights loaded, on one device. Built by models/registry.h. Engine thread
+// only. The only header of models/ that the engine's runner needs; no LibTorch type appears in it.
+
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "config/engine_config.h"
+#include "config/ids.h"
+#include "config/result.h"
+#include "kernels/paged_attention.h"
+#include "models/model_spec.h"
+#include "models/weights/weight_source.h"
+
+namespace tq::models {
+
+struct DecoderInput {
+  std::span<const TokenId> tokens;     // [n_tokens], rows of the step
+  std::span<const int32_t> positions;  // [n_tokens]
+  std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending
+  const kernels::AttnPlan* plan = nullptr;
+  kernels::KvArena* arena = nullptr;
+};
+
+class Decoder {
+ public:
+  virtual ~Decoder() = default;
+
+  virtual const ModelSpec& spec() const noexcept = 0;
+  virtual uint64_t weight_bytes() const noexcept = 0;  // resident, after loading
+
+  // logits [logit_rows.size(), vocab_size], fp32, owned by the decoder until the next call.
+  virtual Result<std::span<float>> forward(const DecoderInput& input) = 0;
+};
+
+struct DecoderOptions {
+  ComputeType dtype = ComputeType::kAuto;
+  int threads = 1;
+};
+
+// attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong shape, is an
+// error that names it.
+Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
+                                              kernels::PagedAttention& attention,
+                                              const DecoderOptions& options);
+
+}  // namespace tq::models
