@@ -1,5 +1,6 @@
 #pragma once
-// ModelSpec: what the engine and the decoder need to know of a model, read from its files. Plain value.
+// ModelSpec: what the engine and the decoder need to know of a model, read from its files. Plain
+// value.
 
 #include <cstdint>
 #include <string>
@@ -8,12 +9,18 @@
 namespace tq::models {
 
 struct RopeScaling {
-  enum class Kind { kNone, kLinear, kLlama3, kYarn };
+  // kFactors: GGUF's rope_freqs.weight, llama3 scaling worked out by the converter (freq_factors).
+  enum class Kind { kNone, kLinear, kLlama3, kYarn, kFactors };
   Kind kind = Kind::kNone;
   float factor = 1.0f;
   float low_freq_factor = 1.0f;   // llama3
   float high_freq_factor = 4.0f;  // llama3
   int64_t original_context = 0;   // llama3, yarn
+  float beta_fast = 32.0f;        // yarn
+  float beta_slow = 1.0f;         // yarn
+  float attention_factor = 1.0f;  // yarn: multiplies cos and sin; already resolved from the files
+  std::vector<float>
+      freq_factors;  // kFactors: [rope_dim / 2], inverse frequency i is divided by [i]
 };
 
 struct ModelSpec {
@@ -33,7 +40,7 @@ struct ModelSpec {
   RopeScaling rope_scaling;
   bool tie_embeddings = false;  // logits use the embedding matrix
   bool qkv_bias = false;
-  bool qk_norm = false;  // RMS norm of each q and k head before RoPE (Qwen 3)
+  bool qk_norm = false;       // RMS norm of each q and k head before RoPE (Qwen 3)
   std::string chat_template;  // Jinja source; empty where the files carry none
   int64_t n_parameters = 0;
 };

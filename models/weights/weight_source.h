@@ -1,6 +1,7 @@
 #pragma once
-// WeightSource: the tensors and metadata of a model on disk, memory-mapped. No LibTorch. Immutable after
-// opening; any thread. gguf.h and hf_folder.h implement it; open_model() picks by what the path holds.
+// WeightSource: the tensors and metadata of a model on disk, memory-mapped. No LibTorch. Immutable
+// after opening; any thread. gguf.h and hf_folder.h implement it; open_model() picks by what the
+// path holds.
 
 #include <cstddef>
 #include <cstdint>
@@ -24,7 +25,7 @@ std::string_view to_string(WeightType type) noexcept;
 // A tensor as it lies in the file: `shape` outermost first (rows, columns), so a linear layer is
 // [out_features, in_features]. bytes.size() was checked against shape and type.
 struct WeightView {
-  std::string name;  // Hugging Face's name ("model.layers.0.self_attn.q_proj.weight"), also for GGUF
+  std::string name;  // Hugging Face's ("model.layers.0.self_attn.q_proj.weight"), also for GGUF
   WeightType type = WeightType::kF32;
   std::vector<int64_t> shape;
   std::span<const std::byte> bytes;  // valid as long as the source lives
@@ -43,16 +44,17 @@ class WeightSource {
   virtual std::optional<WeightView> find(std::string_view name) const = 0;
   virtual std::vector<std::string> names() const = 0;
 
-  // GGUF stores q and k rows of Llama models permuted for its own RoPE pairing; true where the decoder has
-  // to use adjacent pairs (2i, 2i+1) instead of halves (i, i + d/2).
+  // GGUF stores q and k rows of Llama models permuted for its own RoPE pairing; true where the
+  // decoder has to use adjacent pairs (2i, 2i+1) instead of halves (i, i + d/2).
   virtual bool rope_is_interleaved() const noexcept = 0;
 };
 
-// path: a .gguf file or a Hugging Face folder. A corrupt or hostile file is kCorrupt naming what is wrong.
+// path: a .gguf file or a Hugging Face folder. A corrupt or hostile file is kCorrupt naming what is
+// wrong.
 Result<std::unique_ptr<WeightSource>> open_model(const std::string& path);
 
-// Decodes elements [first, first + out.size()) of the tensor to fp32; first and out.size() must be multiples
-// of the type's block. The decoding equals ggml's reference for each type.
+// Decodes elements [first, first + out.size()) of the tensor to fp32; first and out.size() must be
+// multiples of the type's block. The decoding equals ggml's reference for each type.
 Result<void> dequantize(const WeightView& weight, int64_t first, std::span<float> out);
 
 }  // namespace tq::models
