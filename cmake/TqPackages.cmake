@@ -1,4 +1,4 @@
-# Debian's packages, as scripts/setup.sh installs them. Nothing is downloaded here.
+# Debian's packages, as cmake/setup.sh installs them. Nothing is downloaded here.
 
 find_package(Threads REQUIRED)
 find_package(Boost 1.81 REQUIRED)

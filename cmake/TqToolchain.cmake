@@ -2,7 +2,9 @@
 
 find_program(TQ_CCACHE ccache)
 if(TQ_CCACHE)
-  set(CMAKE_CXX_COMPILER_LAUNCHER ${TQ_CCACHE})
+  # Without this sloppiness ccache never caches a file that has a precompiled header.
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros ${TQ_CCACHE})
   set(CMAKE_CUDA_COMPILER_LAUNCHER ${TQ_CCACHE})
 endif()
 
@@ -10,6 +12,7 @@ add_library(tq_flags INTERFACE)
 target_include_directories(tq_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(tq_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>
+  $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${TQ_WERROR}>>:-Werror>)
 
 if(TQ_SANITIZE)

@@ -1,0 +1,90 @@
+# The everyday commands. CMake and its presets do the work; setup.sh installs what they need.
+
+HOST ?= 127.0.0.1
+PORT ?= 8000
+MODEL ?= .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
+ARGS ?=
+JOBS ?= $(shell nproc)
+
+# A model of one's own is not fetched.
+ifeq ($(origin MODEL),file)
+  MODEL_STEP := model
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup build serve test test-slow dev tsan cuda format lint clean distclean
+
+help:
+	@echo "make serve      set up, build, and serve $(notdir $(MODEL)) on $(HOST):$(PORT)"
+	@echo "                (MODEL=path PORT=8000 HOST=127.0.0.1 ARGS='--bits 4 ...')"
+	@echo "make build      build/release/bin/turboquant-server and turboquant-bench"
+	@echo "make test       tests with ASan+UBSan, with TSan, then all of the release build"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make dev        build and test with ASan+UBSan (no LibTorch)"
+	@echo "make tsan       build and test engine and server with TSan (no LibTorch)"
+	@echo "make cuda       build with the CUDA backend (needs nvcc)"
+	@echo "make format     clang-format in place      make lint  clang-tidy (FILES=... for some)"
+	@echo "make clean      remove build/              make distclean  remove .deps/ too"
+	@echo "LIBTORCH=dir uses a LibTorch that is already there; JOBS=n limits parallel compilers."
+
+# Ninja sees to its own reconfiguration; a preset that changed it does not see.
+build/%/build.ninja: CMakePresets.json
+	cmake --preset $* $(if $(LIBTORCH),-DLIBTORCH=$(LIBTORCH))
+	@touch $@
+
+setup:
+	@cmake/setup.sh build torch model
+
+build:
+	@cmake/setup.sh build torch
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	cmake --build --preset release --parallel $(JOBS)
+
+serve:
+	@cmake/setup.sh build torch $(MODEL_STEP)
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake --build --preset release --parallel $(JOBS) --target turboquant-server
+	@exec build/release/bin/turboquant-server --model $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
+
+test:
+	@cmake/setup.sh build test torch model venv
+	@$(MAKE) --no-print-directory build/release/build.ninja build/dev/build.ninja build/tsan/build.ninja
+	cmake --build --preset dev --parallel $(JOBS)
+	ctest --preset dev
+	cmake --build --preset tsan --parallel $(JOBS)
+	ctest --preset tsan
+	cmake --build --preset release --parallel $(JOBS)
+	ctest --preset release
+
+test-slow:
+	@cmake/setup.sh build test torch model venv
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	cmake --build --preset release --parallel $(JOBS)
+	ctest --preset slow
+
+dev tsan:
+	@TQ_TORCH=OFF cmake/setup.sh build test model
+	@$(MAKE) --no-print-directory build/$@/build.ninja
+	cmake --build --preset $@ --parallel $(JOBS)
+	ctest --preset $@
+
+cuda:
+	@cmake/setup.sh build torch
+	@$(MAKE) --no-print-directory build/cuda/build.ninja
+	cmake --build --preset cuda --parallel $(JOBS)
+
+format:
+	@cmake/setup.sh test
+	@git ls-files -z --cached --others --exclude-standard '*.h' '*.cpp' '*.cu' '*.cuh' \
+	  | xargs -0 clang-format -i
+
+lint:
+	@cmake/setup.sh build test lint torch
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake/lint.sh build/release $(FILES)
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf .deps
