@@ -1,20 +1,23 @@
 #pragma once
-// BlockLayout: the only owner of byte offsets in the KV store, for host, SIMD, CUDA and tests alike.
-// Pure arithmetic; plain value; any thread.
+// BlockLayout: the only owner of byte offsets in the KV store, for host, SIMD, CUDA and tests
+// alike. Pure arithmetic; plain value; any thread.
 //
-// A tile is a small matrix of codes read by one instruction stream: `lanes` independent results, each a dot
-// product over `depth` entries. Keys: a lane is a token, depth is head_dim (q.k gives one score per lane).
-// Values: a lane is a dimension, depth is the 32 tokens of the tile (p.V gives one output per lane). So one
-// kernel serves both, no lane is ever summed horizontally, and loads are whole vectors.
+// A tile is a small matrix of codes read by one instruction stream: `lanes` independent results,
+// each a dot product over `depth` entries. Keys: a lane is a token, depth is head_dim (q.k gives
+// one score per lane). Values: a lane is a dimension, depth is the 32 tokens of the tile (p.V gives
+// one output per lane). So one kernel serves both, no lane is ever summed horizontally, and loads
+// are whole vectors.
 //
-// A word is 32 bits of one lane: 32/bits consecutive depth entries, entry e at bits [bits*e, bits*(e+1)).
-// Words lie depth-major: word index = group * lanes + lane. bf16 rows use the same form with 16 bits.
-// 3-bit codes are two planes, interleaved so that one forward stream reads both: per 32 depth entries
-// `lanes` words of high bits (1 bit each), then 2 x `lanes` words of low bits (2 bits each).
+// A word is 32 bits of one lane: 32/bits consecutive depth entries, entry e at bits [bits*e,
+// bits*(e+1)). Words lie depth-major: word index = group * lanes + lane. bf16 rows use the same
+// form with 16 bits. 3-bit codes are two planes, interleaved so that one forward stream reads both:
+// per 32 depth entries `lanes` words of high bits (1 bit each), then 2 x `lanes` words of low bits
+// (2 bits each).
 //
 // One layer of a hot block:    per KV head [K tiles][V tiles], bf16.
 // One layer of a sealed block: per KV head [K tiles][V tiles], codes; and, in an array of its own,
-//                              per KV head [K scales fp16 x block_tokens][V scales fp16 x block_tokens].
+//                              per KV head [K scales fp16 x block_tokens][V scales fp16 x
+//                              block_tokens].
 // A half whose format is bf16 lies in the sealed block as bf16 tiles and has no scales.
 
 #include <cstddef>
@@ -26,6 +29,8 @@
 namespace tq::quant {
 
 inline constexpr int kTileTokens = 32;
+inline constexpr int kLayoutCountMax = 4096;  // layers, and KV heads: every size fits in 63 bits
+inline constexpr int kBlockTokensMax = 4096;
 
 // Bits of one stored entry: 16 for bf16, else the code width.
 constexpr int entry_bits(KvFormat format) noexcept {
@@ -38,8 +43,8 @@ constexpr int entry_bits(KvFormat format) noexcept {
   return 0;
 }
 
-// Depth entries per unit of the layout: a tile's depth is padded up to a multiple of it (only head_dim 80
-// at 3 bits is ever padded). Padding codes are zero bits and meet zero coefficients.
+// Depth entries per unit of the layout: a tile's depth is padded up to a multiple of it (only
+// head_dim 80 at 3 bits is ever padded). Padding codes are zero bits and meet zero coefficients.
 constexpr int depth_unit(int bits) noexcept { return bits == 3 ? 32 : 32 / bits; }
 
 struct TileShape {
@@ -56,7 +61,8 @@ struct TileShape {
            static_cast<size_t>(bits) / 8;
   }
 
-  // Index of the 32-bit word, from the tile's start, and the shift in it, of entry (lane, e). bits != 3.
+  // Index of the 32-bit word, from the tile's start, and the shift in it, of entry (lane, e). bits
+  // != 3.
   constexpr size_t word(int lane, int e) const noexcept {
     return static_cast<size_t>(e / (32 / bits)) * static_cast<size_t>(lanes) +
            static_cast<size_t>(lane);
@@ -88,7 +94,8 @@ struct KvShape {
 
 class BlockLayout {
  public:
-  // Errors: head_dim not in {64, 80, 96, 128, 256}; block_tokens no positive multiple of 32; no layers or heads.
+  // Errors: head_dim not in {64, 80, 96, 128, 256}; block_tokens no multiple of 32
+  // in 32..kBlockTokensMax; layers or heads outside 1..kLayoutCountMax.
   static Result<BlockLayout> create(KvShape shape, KvFormats formats, int block_tokens);
 
   const KvShape& shape() const noexcept { return shape_; }
@@ -106,7 +113,8 @@ class BlockLayout {
   size_t hot_v(int kv_head, int tile) const noexcept;
   size_t sealed_k(int kv_head, int tile) const noexcept;
   size_t sealed_v(int kv_head, int tile) const noexcept;
-  // Index (in fp16 elements) of the scale of a token's K or V row inside one layer's scales of a block.
+  // Index (in fp16 elements) of the scale of a token's K or V row inside one layer's scales of a
+  // block.
   size_t k_scale(int kv_head, int slot) const noexcept;
   size_t v_scale(int kv_head, int slot) const noexcept;
 
@@ -130,6 +138,9 @@ class BlockLayout {
   TileShape v_tile(KvFormat format) const noexcept {
     return {shape_.head_dim, kTileTokens, entry_bits(format)};
   }
+  size_t k_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept;
+  size_t v_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept;
+  size_t scales_per_head() const noexcept;
 
   KvShape shape_;
   KvFormats formats_;

@@ -1,5 +1,5 @@
 #pragma once
-// Conversions between float and the two 16-bit formats, round to nearest even. Header-only; any thread.
+// Conversions between float and the two 16-bit formats, round to nearest even. Pure; any thread.
 
 #include <bit>
 #include <cstdint>
@@ -12,7 +12,8 @@ constexpr float bf16_to_float(uint16_t bits) noexcept {
 
 constexpr uint16_t float_to_bf16(float value) noexcept {
   const auto bits = std::bit_cast<uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);  // quiet NaN
+  if ((bits & 0x7fffffffu) > 0x7f800000u)
+    return static_cast<uint16_t>(bits >> 16 | 0x40u);  // quiet NaN
   return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
