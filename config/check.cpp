@@ -5,7 +5,9 @@
 
 namespace tq::detail {
 
-void check_failed(const char* condition, const char* file, int line,
+void check_failed(const char* condition,
+                  const char* file,
+                  int line,
                   const std::string& message) noexcept {
   std::fprintf(stderr, "check failed: %s\n  at %s:%d\n  %s\n", condition, file, line,
                message.c_str());

@@ -1,5 +1,6 @@
 #pragma once
-// EngineConfig: limits and choices of the engine. Plain value, filled by config/load.h, read-only afterwards.
+// EngineConfig: limits and choices of the engine. Plain value, filled by config/load.h, read-only
+// afterwards.
 
 #include <cstdint>
 #include <string>
@@ -18,11 +19,11 @@ struct EngineConfig {
   ComputeType dtype = ComputeType::kAuto;
   int threads = 0;  // compute threads; 0: the cores this process may use
 
-  int64_t context_max = 0;      // tokens of prompt + completion; 0: the model's own
-  int seqs_max = 64;            // sequences that run at once
-  int queue_max = 256;          // requests that wait; more are refused with 429
-  int step_tokens_max = 512;    // token budget of one step, prefill and decode together
-  int queue_ms_max = 60'000;    // a request that waited longer ends with 503
+  int64_t context_max = 0;    // tokens of prompt + completion; 0: the model's own
+  int seqs_max = 64;          // sequences that run at once
+  int queue_max = 256;        // requests that wait; more are refused with 429
+  int step_tokens_max = 512;  // token budget of one step, prefill and decode together
+  int queue_ms_max = 60'000;  // a request that waited longer ends with 503
   KvConfig kv;
 };
 

@@ -6,10 +6,10 @@
 
 namespace tq {
 
-enum class SeqId : uint64_t {};    // one sequence in the engine; never reused within a process
-enum class BlockId : int32_t {};   // index of a KV block inside one of the two pools
-using TokenId = int32_t;           // index into the vocabulary; arithmetic is legitimate
-using LayerIdx = int32_t;          // decoder layer, from 0
+enum class SeqId : uint64_t {};   // one sequence in the engine; never reused within a process
+enum class BlockId : int32_t {};  // index of a KV block inside one of the two pools
+using TokenId = int32_t;          // index into the vocabulary; arithmetic is legitimate
+using LayerIdx = int32_t;         // decoder layer, from 0
 
 inline constexpr BlockId kNoBlock{-1};
 

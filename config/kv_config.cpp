@@ -51,8 +51,7 @@ std::string to_string(KvFormats formats) {
 Result<KvFormats> parse_kv_formats(std::string_view text) {
   const size_t slash = text.find('/');
   const std::string_view k_name = text.substr(0, slash);
-  const std::string_view v_name =
-      slash == std::string_view::npos ? k_name : text.substr(slash + 1);
+  const std::string_view v_name = slash == std::string_view::npos ? k_name : text.substr(slash + 1);
   const auto k = find_format(k_name);
   if (!k) return unknown_format(text, k_name);
   const auto v = find_format(v_name);

@@ -19,7 +19,9 @@ struct KvFormats {
   KvFormat k = KvFormat::kTq4;
   KvFormat v = KvFormat::kTq4;
   bool operator==(const KvFormats&) const = default;
-  constexpr bool sealed_is_hot() const noexcept { return k == KvFormat::kBf16 && v == KvFormat::kBf16; }
+  constexpr bool sealed_is_hot() const noexcept {
+    return k == KvFormat::kBf16 && v == KvFormat::kBf16;
+  }
 };
 
 std::string to_string(KvFormats formats);  // "tq4", or "tq4/tq3" where the halves differ
@@ -47,18 +49,21 @@ struct KvConfig {
   ScaleRule scale_rule = ScaleRule::kUnbiased;
   uint64_t seed = 0x5eed;  // of every rotation; same seed, same codes
 
-  int block_tokens = 32;        // tokens per block: a multiple of 32
-  int sink_tokens = 64;         // first tokens of a sequence, kept 16 bit for good: a multiple of block_tokens
-  int window_tokens = 128;      // at least that many last tokens stay 16 bit: a multiple of block_tokens
-  int seal_stride_tokens = 128;  // blocks are sealed when a position crosses a multiple of this, so what a
-                                 // token attends to depends on its position alone, never on the batch
-  uint64_t budget_bytes = 0;    // for both pools; 0: a share of free memory, printed in the plan
+  int block_tokens = 32;  // tokens per block: a multiple of 32
+  int sink_tokens =
+      64;  // first tokens of a sequence, kept 16 bit for good: a multiple of block_tokens
+  int window_tokens =
+      128;  // at least that many last tokens stay 16 bit: a multiple of block_tokens
+  int seal_stride_tokens =
+      128;  // blocks are sealed when a position crosses a multiple of this, so what a
+            // token attends to depends on its position alone, never on the batch
+  uint64_t budget_bytes = 0;  // for both pools; 0: a share of free memory, printed in the plan
   bool prefix_cache = true;
 };
 
-// Tokens [sink, sealed_until(position)) of a sequence are sealed when `position` is computed: whole blocks
-// that end at least window_tokens before the last seal point. The one rule that engine, tests and the
-// simulation share. Result is a multiple of block_tokens, never below sink_tokens.
+// Tokens [sink, sealed_until(position)) of a sequence are sealed when `position` is computed: whole
+// blocks that end at least window_tokens before the last seal point. The one rule that engine,
+// tests and the simulation share. Result is a multiple of block_tokens, never below sink_tokens.
 constexpr int64_t sealed_until(const KvConfig& kv, int64_t position) noexcept {
   if (kv.formats.sealed_is_hot()) return kv.sink_tokens;
   const int64_t seal_point = position / kv.seal_stride_tokens * kv.seal_stride_tokens;

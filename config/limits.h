@@ -1,5 +1,6 @@
 #pragma once
-// Every named maximum that is not a setting. A limit that a user meets is named in the error it causes.
+// Every named maximum that is not a setting. A limit that a user meets is named in the error it
+// causes.
 
 #include <cstddef>
 #include <cstdint>
@@ -14,8 +15,8 @@ inline constexpr size_t kStopStringBytesMax = 256;
 inline constexpr int kStopTokensMax = 64;
 inline constexpr int kLogitBiasMax = 1024;
 inline constexpr int kTopLogprobsMax = 20;
-inline constexpr int kChoicesMax = 16;        // n
-inline constexpr int kPromptsMax = 64;        // prompts of one /v1/completions call
+inline constexpr int kChoicesMax = 16;  // n
+inline constexpr int kPromptsMax = 64;  // prompts of one /v1/completions call
 inline constexpr int kMessagesMax = 4096;
 
 // Model files.

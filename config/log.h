@@ -1,6 +1,7 @@
 #pragma once
-// The process's one logger: spdlog to stderr, so that stdout stays free for output that is asked for.
-// init_log() once in main; tq::log() afterwards from any thread. Prompts and completions are never logged.
+// The process's one logger: spdlog to stderr, so that stdout stays free for output that is asked
+// for. init_log() once in main; tq::log() afterwards from any thread. Prompts and completions are
+// never logged.
 
 #include <spdlog/spdlog.h>
 

@@ -44,8 +44,8 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}      // NOLINT: implicit
-  Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
+  Result(T held) : state_(std::in_place_index<0>, std::move(held)) {}          // NOLINT: implicit
+  Result(Error failed) : state_(std::in_place_index<1>, std::move(failed)) {}  // NOLINT: implicit
 
   bool ok() const noexcept { return state_.index() == 0; }
   explicit operator bool() const noexcept { return ok(); }
@@ -87,7 +87,7 @@ template <>
 class [[nodiscard]] Result<void> {
  public:
   Result() = default;
-  Result(Error error) : error_(std::move(error)) {}  // NOLINT: implicit
+  Result(Error failed) : error_(std::move(failed)) {}  // NOLINT: implicit
 
   bool ok() const noexcept { return !error_; }
   explicit operator bool() const noexcept { return ok(); }
@@ -107,10 +107,9 @@ class [[nodiscard]] Result<void> {
 }  // namespace tq
 
 // Returns the error of `expr` from the enclosing function, which itself returns a Result.
-#define TQ_TRY(expr)                                          \
-  do {                                                        \
-    if (auto tq_try_result = (expr); !tq_try_result.ok())     \
-      return std::move(tq_try_result).error();                \
+#define TQ_TRY(expr)                                                                               \
+  do {                                                                                             \
+    if (auto tq_try_result = (expr); !tq_try_result.ok()) return std::move(tq_try_result).error(); \
   } while (false)
 
 // TQ_ASSIGN(auto x, f()): declares x with the value of f(), or returns its error.
@@ -118,7 +117,7 @@ class [[nodiscard]] Result<void> {
 #define TQ_ASSIGN_CAT(a, b) TQ_ASSIGN_CAT2(a, b)
 #define TQ_ASSIGN(declaration, expr) \
   TQ_ASSIGN_IMPL(declaration, expr, TQ_ASSIGN_CAT(tq_assign_result_, __LINE__))
-#define TQ_ASSIGN_IMPL(declaration, expr, name)    \
-  auto name = (expr);                              \
-  if (!name.ok()) return std::move(name).error();  \
+#define TQ_ASSIGN_IMPL(declaration, expr, name)   \
+  auto name = (expr);                             \
+  if (!name.ok()) return std::move(name).error(); \
   declaration = std::move(name).value()

@@ -1,6 +1,7 @@
 #pragma once
-// EventSink: where the engine puts what a sequence produces. The engine thread calls it; an implementation
-// only stores and wakes (server/token_feed.h): it never blocks, never throws, never calls back.
+// EventSink: where the engine puts what a sequence produces. The engine thread calls it; an
+// implementation only stores and wakes (server/token_feed.h): it never blocks, never throws, never
+// calls back.
 
 #include <cstdint>
 #include <optional>
@@ -25,8 +26,8 @@ struct TokenLogprob {
   std::vector<TopLogprob> top;  // descending
 };
 
-// What one or more tokens added. `text` is whole UTF-8 (bytes that are no UTF-8 become U+FFFD) and never
-// holds the first half of a stop string; it may be empty while text is held back.
+// What one or more tokens added. `text` is whole UTF-8 (bytes that are no UTF-8 become U+FFFD) and
+// never holds the first half of a stop string; it may be empty while text is held back.
 struct TokenDelta {
   std::string text;
   std::vector<TokenId> tokens;
@@ -43,7 +44,7 @@ struct Usage {
 
 struct Finish {
   FinishReason reason = FinishReason::kStop;
-  std::string stop_string;        // the one that matched, else empty
+  std::string stop_string;            // the one that matched, else empty
   std::optional<TokenId> stop_token;  // the one that ended it
   Usage usage;
   std::optional<Error> error;  // with kError

@@ -1,6 +1,7 @@
 #pragma once
-// Job: one sequence that the engine is asked to complete. A value: made by the server, moved through the
-// inbox, owned by the engine thread afterwards. Validated before submission (server/openai_api.h).
+// Job: one sequence that the engine is asked to complete. A value: made by the server, moved
+// through the inbox, owned by the engine thread afterwards. Validated before submission
+// (server/openai_api.h).
 
 #include <chrono>
 #include <cstdint>
@@ -16,11 +17,11 @@
 namespace tq::engine {
 
 struct SamplingParams {
-  float temperature = 1.0f;  // 0: greedy
-  int top_k = 0;             // 0: off
-  float top_p = 1.0f;        // 1: off
-  float min_p = 0.0f;        // 0: off
-  float typical_p = 1.0f;    // 1: off
+  float temperature = 1.0f;         // 0: greedy
+  int top_k = 0;                    // 0: off
+  float top_p = 1.0f;               // 1: off
+  float min_p = 0.0f;               // 0: off
+  float typical_p = 1.0f;           // 1: off
   float repetition_penalty = 1.0f;  // over prompt and output, 1: off
   float presence_penalty = 0.0f;    // over output
   float frequency_penalty = 0.0f;   // over output

@@ -1,6 +1,6 @@
 #pragma once
-// EngineStats: counters that the engine thread writes and the metrics endpoint reads. Atomics, relaxed: a
-// reading is a snapshot of each value, not of all at once.
+// EngineStats: counters that the engine thread writes and the metrics endpoint reads. Atomics,
+// relaxed: a reading is a snapshot of each value, not of all at once.
 
 #include <array>
 #include <atomic>
@@ -14,7 +14,8 @@ class Histogram {
  public:
   static constexpr int kBucketsMax = 24;
 
-  explicit Histogram(std::span<const double> bounds) noexcept;  // `bounds` must outlive the histogram
+  explicit Histogram(
+      std::span<const double> bounds) noexcept;  // `bounds` must outlive the histogram
   void observe(double value) noexcept;
 
   std::span<const double> bounds() const noexcept { return bounds_; }

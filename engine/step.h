@@ -1,6 +1,6 @@
 #pragma once
-// Step: what the scheduler asks of a runner, as plain values. Engine thread. Spans point into the scheduler's
-// sequences and are valid during StepRunner::run() only.
+// Step: what the scheduler asks of a runner, as plain values. Engine thread. Spans point into the
+// scheduler's sequences and are valid during StepRunner::run() only.
 
 #include <cstdint>
 #include <span>
@@ -16,8 +16,8 @@ struct SealOp {
   BlockId sealed = kNoBlock;
 };
 
-// Compute tokens [first, first + tokens.size()) of a sequence. There are no phases: a prompt chunk and a
-// decode step differ in length only.
+// Compute tokens [first, first + tokens.size()) of a sequence. There are no phases: a prompt chunk
+// and a decode step differ in length only.
 struct StepItem {
   SeqId seq{};
   int32_t first = 0;

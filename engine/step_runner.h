@@ -1,7 +1,8 @@
 #pragma once
-// StepRunner: runs one step on a model. Owned by the engine, called on its thread only; implementations own
-// the model, the KV arena and all workspace. torch_runner.h is the real one; tests/support/fake_runner.h
-// computes token = hash(prompt, position) and checks every block it is shown.
+// StepRunner: runs one step on a model. Owned by the engine, called on its thread only;
+// implementations own the model, the KV arena and all workspace. torch_runner.h is the real one;
+// tests/support/fake_runner.h computes token = hash(prompt, position) and checks every block it is
+// shown.
 
 #include <cstdint>
 #include <span>

@@ -1,6 +1,7 @@
 #pragma once
-// Decoder: the layers of one model, weights loaded, on one device. Built by models/registry.h. Engine thread
-// only. The only header of models/ that the engine's runner needs; no LibTorch type appears in it.
+// Decoder: the layers of one model, weights loaded, on one device. Built by models/registry.h.
+// Engine thread only. The only header of models/ that the engine's runner needs; no LibTorch type
+// appears in it.
 
 #include <cstdint>
 #include <memory>
@@ -16,8 +17,8 @@
 namespace tq::models {
 
 struct DecoderInput {
-  std::span<const TokenId> tokens;     // [n_tokens], rows of the step
-  std::span<const int32_t> positions;  // [n_tokens]
+  std::span<const TokenId> tokens;      // [n_tokens], rows of the step
+  std::span<const int32_t> positions;   // [n_tokens]
   std::span<const int32_t> logit_rows;  // rows whose logits are wanted, ascending
   const kernels::AttnPlan* plan = nullptr;
   kernels::KvArena* arena = nullptr;
@@ -39,8 +40,8 @@ struct DecoderOptions {
   int threads = 1;
 };
 
-// attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong shape, is an
-// error that names it.
+// attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong
+// shape, is an error that names it.
 Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
                                               kernels::PagedAttention& attention,
                                               const DecoderOptions& options);
