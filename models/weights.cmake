@@ -7,8 +7,12 @@ tq_library(tq_weights
     weights/gguf_access.cpp
     weights/gguf_source.cpp
     weights/gguf_spec.cpp
+    weights/gguf_vocab.cpp
+    weights/hf_config.cpp
+    weights/hf_folder.cpp
     weights/mapped_file.cpp
     weights/open_model.cpp
+    weights/safetensors.cpp
     weights/tensor_check.cpp
   DEPS tq_config nlohmann_json::nlohmann_json)
 
