@@ -13,6 +13,8 @@ target_include_directories(tq_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(tq_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual>
   $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
+  # GCC 12 warns falsely of `"literal" + std::string` (GCC bug 105651).
+  $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${TQ_WERROR}>>:-Werror>)
 
 if(TQ_SANITIZE)
