@@ -48,7 +48,8 @@ struct RawFlag {
 void add_flag(CLI::App& app, RawFlag& raw) {
   const Setting& setting = *raw.setting;
   raw.option = app.add_option(flag_name(setting.name), raw.values, help_of(setting));
-  constexpr int kTimesMax = 10'000;
+  // CLI11 takes one value a time only where the maximum is that of its own containers.
+  constexpr int kTimesMax = CLI::detail::expected_max_vector_size;
   raw.option->type_name(setting.value_name)
       ->group(std::string(to_string(setting.group)))
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

@@ -23,19 +23,19 @@ enum class Shape {
 };
 
 struct Setting {
-  std::string name;  // "kv-memory": --kv-memory, "kv-memory" in the file, TURBOQUANT_KV_MEMORY
+  std::string name{};  // "kv-memory": --kv-memory, "kv-memory" in the file, TURBOQUANT_KV_MEMORY
   Group group = Group::kModel;
-  std::string value_name;  // "SIZE", for --help
-  std::string help;        // a sentence without a full stop, with its range
+  std::string value_name{};  // "SIZE", for --help
+  std::string help{};        // a sentence without a full stop, with its range
   Shape shape = Shape::kText;
   bool is_list =
       false;  // may be given more than once; an array in the file; commas in the environment
   bool is_secret = false;  // never printed
 
-  std::function<Result<void>(Settings&, const std::string&)> set;
-  std::function<std::string(const Settings&)> get;  // text that set() reads back; empty: unset
+  std::function<Result<void>(Settings&, const std::string&)> set{};
+  std::function<std::string(const Settings&)> get{};  // text that set() reads back; empty: unset
   std::function<Result<void>(const Settings&)>
-      check_range;  // empty: every value of its type is fine
+      check_range{};  // empty: every value of its type is fine
 };
 
 const std::vector<Setting>& settings_table();
