@@ -1,0 +1,26 @@
+#pragma once
+// The explicit list behind registry.cpp: one entry per backend that the source tree knows, whether
+// or not this build or machine can run it. Internal to kernels/; any thread.
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "config/result.h"
+#include "kernels/paged_attention.h"
+
+namespace tq::kernels {
+
+struct BackendEntry {
+  std::string_view name;
+  std::string_view missing;  // why it cannot run here; empty where it can
+  Result<std::unique_ptr<PagedAttention>> (*make)(const AttentionOptions& options) = nullptr;
+};
+
+// Each from its own translation unit, chosen by CMake.
+BackendEntry scalar_backend() noexcept;
+std::span<const BackendEntry>
+simd_backends() noexcept;  // best first; empty where the CPU is not x86-64
+BackendEntry cuda_backend() noexcept;
+
+}  // namespace tq::kernels

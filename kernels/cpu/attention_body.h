@@ -1,0 +1,355 @@
+// Attention of one block of queries over a range of tiles: scores, online softmax, weighted sum of
+// V, all in the rotated domain and without decoding a row. Written once over Simd; included once,
+// inside an ISA translation unit (with -ffp-contract=off: every query's arithmetic is the same
+// whatever its neighbours), after a simd_*.h and dot_body.h.
+//
+// Simd names: F and I are vectors of kLanes floats and 32-bit integers; a `Table` holds the int8
+// centroids, a `Packed` the words of kLanes lanes.
+//
+// A query's result depends on its own coefficients, on its sequence's tiles in their order and on
+// its position. Nothing else: a tile that it does not see is skipped, a token that it does not see
+// has weight exactly 0.
+
+namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
+
+constexpr int kVectors = kTile / Simd::kLanes;  // of one query's scores of a tile
+constexpr float kRescaleAbove = 8.0f;           // powers of two by which weights may exceed 1
+constexpr float kInt16Max = 32767.0f;
+// Weights below this times any fp16 scale add nothing to a float sum whose largest weight is at
+// least 2^-8; skipping them keeps 32767 / weight finite.
+constexpr float kWeightMin = 1e-30f;
+
+// 2^x for x <= kRescaleAbove: n = round(x), f = x - n in [-1/2, 1/2], Taylor of e^(f ln 2) to the
+// 6th degree (remainder (ln2/2)^7 / 7! = 1.2e-7 relative at the ends), times 2^n exactly. Below
+// 2^-126: 0.
+inline F exp2(F x) {
+  const F n = Simd::round(x);
+  const F f = Simd::sub(x, n);
+  F p = Simd::set1(1.5403530393381608e-4f);
+  p = Simd::fma(p, f, Simd::set1(1.3333558146428443e-3f));
+  p = Simd::fma(p, f, Simd::set1(9.6181291076284772e-3f));
+  p = Simd::fma(p, f, Simd::set1(5.5504108664821580e-2f));
+  p = Simd::fma(p, f, Simd::set1(2.4022650695910072e-1f));
+  p = Simd::fma(p, f, Simd::set1(6.9314718055994531e-1f));
+  p = Simd::fma(p, f, Simd::set1(1.0f));
+  return Simd::scale_pow2(p, n, x);
+}
+
+// One tile, as the kernels below see it.
+struct TileRef {
+  const std::byte* k;
+  const std::byte* v;
+  const uint16_t* k_scales;  // of the tile's 32 tokens; null for bf16
+  const uint16_t* v_scales;
+  int64_t position;  // of slot 0; negative for sealed tiles, which every query sees whole
+};
+
+inline TileRef find_tile(const KvView& kv, int tile) {
+  const bool sealed = tile < kv.n_sealed_tiles;
+  const int index = sealed ? tile : tile - kv.n_sealed_tiles;
+  const int block = index / kv.tiles_per_block;
+  const auto in_block = static_cast<size_t>(index % kv.tiles_per_block);
+  if (sealed) {
+    const auto id = static_cast<size_t>(kv.sealed_ids[block]);
+    const std::byte* const base = kv.codes + id * kv.codes_stride;
+    const uint16_t* const scales = kv.scales + id * kv.scales_stride + in_block * kTile;
+    return {base + kv.sealed_k.offset + in_block * kv.sealed_k.tile_bytes,
+            base + kv.sealed_v.offset + in_block * kv.sealed_v.tile_bytes,
+            kv.sealed_k.levels == nullptr ? nullptr : scales + kv.sealed_k.scale_offset,
+            kv.sealed_v.levels == nullptr ? nullptr : scales + kv.sealed_v.scale_offset, -1};
+  }
+  const std::byte* const base = kv.hot + static_cast<size_t>(kv.hot_ids[block]) * kv.hot_stride;
+  return {base + kv.hot_k.offset + in_block * kv.hot_k.tile_bytes,
+          base + kv.hot_v.offset + in_block * kv.hot_v.tile_bytes, nullptr, nullptr,
+          kv.hot_first[block] + static_cast<int64_t>(in_block) * kTile};
+}
+
+inline void prefetch_tile(const KvView& kv, int tile) {
+  const TileRef next = find_tile(kv, tile);
+  const bool sealed = tile < kv.n_sealed_tiles;
+  const size_t k_bytes = sealed ? kv.sealed_k.tile_bytes : kv.hot_k.tile_bytes;
+  const size_t v_bytes = sealed ? kv.sealed_v.tile_bytes : kv.hot_v.tile_bytes;
+  for (size_t i = 0; i < k_bytes; i += 64) Simd::prefetch(next.k + i);
+  for (size_t i = 0; i < v_bytes; i += 64) Simd::prefetch(next.v + i);
+  if (next.k_scales != nullptr) Simd::prefetch(next.k_scales);
+  if (next.v_scales != nullptr) Simd::prefetch(next.v_scales);
+}
+
+// What a pass over one tile for kQ queries needs; the pointers are at the first of them.
+struct Pass {
+  TileRef tile;
+  int head_dim;
+  int n_visible;  // most tokens that one of the queries sees
+  const float* q_float;
+  const int32_t* q_pairs;
+  const float* q_unit;
+  int n_pairs;
+  float* scores;          // [kQ][32]; scores, then weights
+  int32_t* weight_pairs;  // [kQ][16]
+  float* weight_unit;     // [kQ]
+  float* o;               // [kQ][head_dim]
+  Simd::Table k_table;
+  Simd::Table v_table;
+};
+
+using PassFunction = void (*)(const Pass& pass);
+
+// Scores of a tile of keys: lanes are tokens.
+template <int kBits, int kQ>
+void score_tile(const Pass& pass) {
+  constexpr int kV = kQ <= 2 && kVectors >= 4 ? 4 : 2;
+  const auto* const words = reinterpret_cast<const uint32_t*>(pass.tile.k);
+  for (int lane = 0; lane < kTile; lane += kV * Simd::kLanes) {
+    if constexpr (kBits == 16) {
+      F sum[kV][kQ];
+      for (auto& row : sum)
+        for (F& x : row) x = Simd::zero();
+      dot_bf16<kQ, kV>(words + lane, kTile, pass.head_dim / 2, pass.q_float, pass.head_dim, sum);
+      for (int v = 0; v < kV; ++v)
+        for (int q = 0; q < kQ; ++q)
+          Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes, sum[v][q]);
+    } else {
+      I sum[kV][kQ];
+      for (auto& row : sum)
+        for (I& x : row) x = Simd::zero_int();
+      dot_codes<kBits, kQ, kV>(words + lane, kTile, pass.n_pairs / pairs_per_unit(kBits),
+                               pass.q_pairs, pass.n_pairs, pass.k_table, sum);
+      for (int v = 0; v < kV; ++v) {
+        const int at = lane + v * Simd::kLanes;
+        const F scale = Simd::load_half(pass.tile.k_scales + at);
+        for (int q = 0; q < kQ; ++q) {
+          const F score =
+              Simd::mul(Simd::to_float(sum[v][q]), Simd::mul(scale, Simd::set1(pass.q_unit[q])));
+          Simd::store(pass.scores + q * kTile + at, score);
+        }
+      }
+    }
+  }
+}
+
+// o += weights . V over kV vectors of dimensions from `lane`.
+template <int kBits, int kQ, int kV>
+[[gnu::always_inline]] inline void sum_lanes(const Pass& pass, int lane) {
+  const auto* const words = reinterpret_cast<const uint32_t*>(pass.tile.v) + lane;
+  float* const o = pass.o + lane;
+  if constexpr (kBits == 16) {
+    F sum[kV][kQ];
+    for (int v = 0; v < kV; ++v)
+      for (int q = 0; q < kQ; ++q) sum[v][q] = Simd::load(o + q * pass.head_dim + v * Simd::kLanes);
+    dot_bf16<kQ, kV>(words, pass.head_dim, (pass.n_visible + 1) / 2, pass.scores, kTile, sum);
+    for (int v = 0; v < kV; ++v)
+      for (int q = 0; q < kQ; ++q) Simd::store(o + q * pass.head_dim + v * Simd::kLanes, sum[v][q]);
+  } else {
+    I sum[kV][kQ];
+    for (auto& row : sum)
+      for (I& x : row) x = Simd::zero_int();
+    dot_codes<kBits, kQ, kV>(words, pass.head_dim, kTile / entries_per_unit(kBits),
+                             pass.weight_pairs, kTile / 2, pass.v_table, sum);
+    for (int v = 0; v < kV; ++v)
+      for (int q = 0; q < kQ; ++q) {
+        float* const at = o + q * pass.head_dim + v * Simd::kLanes;
+        Simd::store(at, Simd::fma(Simd::set1(pass.weight_unit[q]), Simd::to_float(sum[v][q]),
+                                  Simd::load(at)));
+      }
+  }
+}
+
+template <int kBits, int kQ>
+void sum_tile(const Pass& pass) {
+  int lane = 0;
+  for (; lane + 2 * Simd::kLanes <= pass.head_dim; lane += 2 * Simd::kLanes) {
+    sum_lanes<kBits, kQ, 2>(pass, lane);
+  }
+  if (lane < pass.head_dim) sum_lanes<kBits, kQ, 1>(pass, lane);
+}
+
+// The functions for 1 .. Simd::kQueries queries.
+struct PassTable {
+  PassFunction score[Simd::kQueries + 1];
+  PassFunction sum[Simd::kQueries + 1];
+};
+
+template <int kBits, int kQ>
+constexpr void fill_table(PassTable& table) {
+  table.score[kQ] = score_tile<kBits, kQ>;
+  table.sum[kQ] = sum_tile<kBits, kQ>;
+  if constexpr (kQ > 1) fill_table<kBits, kQ - 1>(table);
+}
+
+template <int kBits>
+constexpr PassTable make_pass_table() {
+  PassTable table{};
+  fill_table<kBits, Simd::kQueries>(table);
+  return table;
+}
+
+inline const PassTable& pass_table(int bits) {
+  static constexpr PassTable k16 = make_pass_table<16>();
+  static constexpr PassTable k4 = make_pass_table<4>();
+  static constexpr PassTable k3 = make_pass_table<3>();
+  static constexpr PassTable k2 = make_pass_table<2>();
+  return bits == 16 ? k16 : bits == 4 ? k4 : bits == 3 ? k3 : k2;
+}
+
+// Turns one query's scores into weights 2^(score - m), with m, l and o brought to a new largest
+// score where it exceeds m by more than kRescaleAbove. `n_visible` tokens count; the others get
+// weight 0.
+inline void softmax_tile(
+    float* scores, int n_visible, float& m, float* l_lanes, float* o, int head_dim) {
+  F x[kVectors];
+  F largest = Simd::set1(-__builtin_inff());
+  for (int v = 0; v < kVectors; ++v) {
+    x[v] = Simd::load(scores + v * Simd::kLanes);
+    if (n_visible < kTile) x[v] = Simd::keep_below(x[v], v * Simd::kLanes, n_visible);
+    largest = Simd::max(largest, x[v]);
+  }
+  const float top = Simd::hmax(largest);
+  if (top > m + kRescaleAbove) {
+    const F factor = exp2(Simd::set1(m - top));  // m = -infinity: 0, and o and l are 0 already
+    for (int j = 0; j < head_dim; j += Simd::kLanes) {
+      Simd::store(o + j, Simd::mul(Simd::load(o + j), factor));
+    }
+    Simd::store(l_lanes, Simd::mul(Simd::load(l_lanes), factor));
+    m = top;
+  }
+  F l = Simd::load(l_lanes);
+  for (int v = 0; v < kVectors; ++v) {
+    x[v] = exp2(Simd::sub(x[v], Simd::set1(m)));
+    l = Simd::add(l, x[v]);
+    Simd::store(scores + v * Simd::kLanes, x[v]);
+  }
+  Simd::store(l_lanes, l);
+}
+
+// Weights times V's row scales, as int16 in the order of the V codes, with one float unit per tile:
+// the rounding error of a weight is at most half a unit, 1.5e-5 of the tile's largest.
+inline void quantise_weights(
+    const float* weights, const uint16_t* scales, int bits, int32_t* pairs, float& unit) {
+  F w[kVectors];
+  F largest = Simd::zero();
+  for (int v = 0; v < kVectors; ++v) {
+    w[v] = Simd::mul(Simd::load(weights + v * Simd::kLanes),
+                     Simd::load_half(scales + v * Simd::kLanes));
+    largest = Simd::max(largest, w[v]);
+  }
+  const float top = Simd::hmax(largest);
+  const float inverse = top > kWeightMin ? kInt16Max / top : 0.0f;
+  unit = top / kInt16Max;
+  alignas(64) int32_t integers[kTile];
+  for (int v = 0; v < kVectors; ++v) {
+    Simd::store_int(integers + v * Simd::kLanes,
+                    Simd::to_int(Simd::mul(w[v], Simd::set1(inverse))));
+  }
+  pack_pairs(integers, bits, pairs);
+}
+
+inline void prepare(const QueryBlock& queries, const KvView& kv) {
+  const int d = queries.head_dim;
+  for (int q = 0; q < queries.n_queries; ++q) {
+    const float* const in = queries.q + q * d;
+    float* const scaled = queries.q_float + q * d;
+    F largest = Simd::zero();
+    for (int j = 0; j < d; j += Simd::kLanes) {
+      const F x = Simd::mul(Simd::load(in + j), Simd::set1(queries.scale_log2));
+      largest = Simd::max(largest, Simd::abs(x));
+      Simd::store(scaled + j, x);
+    }
+    if (queries.n_pairs == 0) continue;
+    const float top = Simd::hmax(largest);
+    const float inverse = top > kWeightMin ? kInt16Max / top : 0.0f;
+    queries.q_unit[q] = top / kInt16Max;
+    alignas(64) int32_t integers[kHeadDimMax] = {};  // zeros behind head_dim: the padding of 3 bits
+    for (int j = 0; j < d; j += Simd::kLanes) {
+      Simd::store_int(integers + j,
+                      Simd::to_int(Simd::mul(Simd::load(scaled + j), Simd::set1(inverse))));
+    }
+    int32_t* const pairs = queries.q_pairs + q * queries.n_pairs;
+    for (int e = 0; e < 2 * queries.n_pairs; e += kTile) {
+      pack_pairs(integers + e, kv.sealed_k.bits, pairs + e / 2);
+    }
+  }
+}
+
+inline Simd::Table table_of(const HalfView& half) {
+  static constexpr int8_t kNone[1] = {0};
+  return half.levels == nullptr ? Simd::make_table(kNone, 1)
+                                : Simd::make_table(half.levels, 1 << half.bits);
+}
+
+// Up to Simd::kQueries queries from `first` over one tile.
+inline void attend_tile(const QueryBlock& queries,
+                        const KvView& kv,
+                        const PartState& state,
+                        int first,
+                        bool sealed,
+                        Pass& pass) {
+  const int rest = queries.n_queries - first;
+  const int n = rest < Simd::kQueries ? rest : Simd::kQueries;
+  int visible[Simd::kQueries];
+  pass.n_visible = 0;
+  for (int q = 0; q < n; ++q) {
+    const int64_t position = queries.first_position + (first + q) / queries.group;
+    const int64_t count = sealed ? kTile : position - pass.tile.position + 1;
+    visible[q] = count < 0 ? 0 : count > kTile ? kTile : static_cast<int>(count);
+    if (visible[q] > pass.n_visible) pass.n_visible = visible[q];
+  }
+  if (pass.n_visible == 0) return;
+  const int d = queries.head_dim;
+  alignas(64) float scores[Simd::kQueries * kTile];
+  alignas(64) int32_t weight_pairs[Simd::kQueries * kTile / 2];
+  float weight_unit[Simd::kQueries];
+  pass.head_dim = d;
+  pass.q_float = queries.q_float + first * d;
+  pass.q_pairs = queries.q_pairs + first * queries.n_pairs;
+  pass.q_unit = queries.q_unit + first;
+  pass.n_pairs = queries.n_pairs;
+  pass.scores = scores;
+  pass.weight_pairs = weight_pairs;
+  pass.weight_unit = weight_unit;
+  pass.o = state.o + first * d;
+
+  const HalfView& k = sealed ? kv.sealed_k : kv.hot_k;
+  const HalfView& v = sealed ? kv.sealed_v : kv.hot_v;
+  pass_table(k.bits).score[n](pass);
+  for (int q = 0; q < n; ++q) {
+    float* const mine = scores + q * kTile;
+    if (visible[q] == 0) {
+      for (int i = 0; i < kTile; ++i) mine[i] = 0.0f;
+    } else {
+      softmax_tile(mine, visible[q], state.m[first + q], state.l_lanes + (first + q) * 16,
+                   pass.o + q * d, d);
+    }
+    if (v.bits != 16) {
+      quantise_weights(mine, pass.tile.v_scales, v.bits, weight_pairs + q * kTile / 2,
+                       weight_unit[q]);
+    }
+  }
+  pass_table(v.bits).sum[n](pass);
+}
+
+inline void attend_part(const QueryBlock& queries,
+                        const KvView& kv,
+                        int tile_begin,
+                        int tile_end,
+                        const PartState& state) {
+  for (int q = 0; q < queries.n_queries; ++q) {
+    state.m[q] = -__builtin_inff();
+    for (int i = 0; i < 16; ++i) state.l_lanes[q * 16 + i] = 0.0f;
+    for (int j = 0; j < queries.head_dim; ++j) state.o[q * queries.head_dim + j] = 0.0f;
+  }
+  Pass pass{};
+  pass.k_table = table_of(kv.sealed_k);
+  pass.v_table = table_of(kv.sealed_v);
+  for (int tile = tile_begin; tile < tile_end; ++tile) {
+    if (tile + 1 < kv.n_tiles) prefetch_tile(kv, tile + 1);
+    pass.tile = find_tile(kv, tile);
+    for (int first = 0; first < queries.n_queries; first += Simd::kQueries) {
+      attend_tile(queries, kv, state, first, tile < kv.n_sealed_tiles, pass);
+    }
+  }
+  for (int q = 0; q < queries.n_queries; ++q) {
+    state.l[q] = Simd::hsum(Simd::load(state.l_lanes + q * 16));
+  }
+}
+
+}  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE

@@ -1,0 +1,25 @@
+// The AVX-512 kernels. Compiled with -mavx512f,bw,vl,vnni; run only where the CPU has them.
+#ifndef TQ_ISA_NAMESPACE
+#define TQ_ISA_NAMESPACE avx512
+#define TQ_ISA_NAME "avx512"
+#endif
+
+#include "kernels/cpu/avx512.h"
+
+#include "kernels/cpu/simd_avx512.h"
+//
+#include "kernels/cpu/pack_pairs.h"
+//
+#include "kernels/cpu/dot_body.h"
+//
+#include "kernels/cpu/attention_body.h"
+
+namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
+
+const IsaKernels& kernels() noexcept {
+  static constexpr IsaKernels kKernels{
+      .name = TQ_ISA_NAME, .prepare = prepare, .attend_part = attend_part};
+  return kKernels;
+}
+
+}  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE

@@ -1,0 +1,300 @@
+#include "kernels/cpu/cpu_backend.h"
+
+#include <atomic>
+#include <cstring>
+#include <numbers>
+#include <utility>
+#include <vector>
+
+#include "config/limits.h"
+#include "kernels/batch_check.h"
+#include "kernels/cpu/host_memory.h"
+#include "kernels/cpu/step_plan.h"
+#include "kernels/cpu/store_codec.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/cpu/workspace.h"
+
+namespace tq::kernels::cpu {
+namespace {
+
+static_assert(kTile == quant::kTileTokens);
+static_assert(kHeadDimMax == limits::kHeadDimMax);
+static_assert(kQueriesMax >= kGroupMax);
+
+// Below this many tiles x queries a call is done before another thread would have woken.
+constexpr int64_t kWorkMin = 256;
+constexpr int kTokensPerItem = 8;  // of append()
+
+HalfView hot_half(size_t offset, const quant::TileShape& tile) {
+  return {.bits = 16, .offset = offset, .tile_bytes = tile.bytes()};
+}
+
+class CpuBackend final : public PagedAttention {
+ public:
+  CpuBackend(const IsaKernels& kernels, const AttentionOptions& options, StoreCodec store);
+
+  std::string_view name() const noexcept override { return kernels_.name; }
+  const quant::BlockLayout& layout() const noexcept override { return store_.layout(); }
+  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes); }
+  Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override;
+  Result<void> append(const AppendCall& call) override;
+  Result<void> seal(const SealCall& call) override;
+  Result<void> attend(const AttendCall& call) override;
+
+ private:
+  template <class Call>
+  struct Job {
+    CpuBackend* self;
+    const Call* call;
+  };
+
+  int head_dim() const noexcept { return layout().shape().head_dim; }
+  int group() const noexcept { return options_.n_heads / layout().shape().n_kv_heads; }
+  HalfView sealed_half(const quant::RowCodec* codec,
+                       size_t offset,
+                       const quant::TileShape& tile,
+                       size_t scale_offset) const;
+  KvView view(const AttendCall& call, const AttnItem& item) const;
+  void run(int n_items, bool worth_threads, ThreadPool::Function fn, void* context) noexcept;
+
+  void append_item(const AppendCall& call, int item) const noexcept;
+  void attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept;
+  size_t query_offset(const AttnItem& item, int query) const noexcept;
+  void attend_parts(const QueryBlock& queries,
+                    const KvView& kv,
+                    const AttnItem& item,
+                    int first_part,
+                    int last_part,
+                    Workspace& work) const noexcept;
+  void write_out(const AttendCall& call,
+                 const AttnItem& item,
+                 const PartState& state) const noexcept;
+
+  const IsaKernels& kernels_;
+  AttentionOptions options_;
+  StoreCodec store_;
+  StepPlan plan_;
+  std::vector<uint8_t> written_;
+  std::vector<Workspace> workspaces_;  // one per thread
+  SplitStates split_states_;
+  ThreadPool pool_;  // last: its threads use the rest
+};
+
+int n_query_pairs(const StoreCodec& store) {
+  return store.k_codec() == nullptr ? 0 : store.layout().sealed_k_tile().depth_padded() / 2;
+}
+
+CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& options, StoreCodec store)
+    : kernels_(kernels),
+      options_(options),
+      store_(std::move(store)),
+      split_states_(options.shape.head_dim),
+      pool_(options.n_threads) {
+  workspaces_.reserve(static_cast<size_t>(options.n_threads));
+  for (int i = 0; i < options.n_threads; ++i) {
+    workspaces_.emplace_back(head_dim(), n_query_pairs(store_));
+  }
+}
+
+Result<const AttnPlan*> CpuBackend::plan(const PagedBatch& batch, const KvArena& arena) {
+  TQ_TRY(check_arena(layout(), &arena));
+  TQ_TRY(check_batch(batch, arena, written_));
+  plan_.build(batch, {.block_tokens = layout().block_tokens(),
+                      .n_kv_heads = layout().shape().n_kv_heads,
+                      .group = group(),
+                      .n_threads = options_.n_threads});
+  split_states_.reserve(plan_.n_split_states(), kQueriesMax);
+  return &plan_;
+}
+
+void CpuBackend::run(int n_items,
+                     bool worth_threads,
+                     ThreadPool::Function fn,
+                     void* context) noexcept {
+  if (worth_threads) return pool_.run(n_items, fn, context);
+  for (int item = 0; item < n_items; ++item) fn(context, item, 0);
+}
+
+void CpuBackend::append_item(const AppendCall& call, int item) const noexcept {
+  const size_t row_size =
+      static_cast<size_t>(layout().shape().n_kv_heads) * static_cast<size_t>(head_dim());
+  const auto places = plan_.places();
+  const size_t begin = static_cast<size_t>(item) * kTokensPerItem;
+  const size_t end = std::min(begin + kTokensPerItem, places.size());
+  for (size_t token = begin; token < end; ++token) {
+    store_.append_token(call.arena->hot(call.layer, places[token].block), places[token].slot,
+                        call.k.subspan(token * row_size, row_size),
+                        call.v.subspan(token * row_size, row_size));
+  }
+}
+
+Result<void> CpuBackend::append(const AppendCall& call) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_CHECK(call.plan == &plan_, "append() needs the last plan()");
+  TQ_TRY(check_append(call, plan_.batch()));
+  const int n_items = (plan_.batch().n_tokens + kTokensPerItem - 1) / kTokensPerItem;
+  Job<AppendCall> job{this, &call};
+  run(
+      n_items, n_items > 1,
+      [](void* context, int item, int) {
+        const auto& mine = *static_cast<Job<AppendCall>*>(context);
+        mine.self->append_item(*mine.call, item);
+      },
+      &job);
+  return {};
+}
+
+Result<void> CpuBackend::seal(const SealCall& call) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_TRY(check_seal(call));
+  for (LayerIdx layer = 0; layer < layout().shape().n_layers; ++layer) {
+    TQ_TRY(store_.seal_layer(call.arena->hot(layer, call.hot),
+                             call.arena->codes(layer, call.sealed),
+                             call.arena->scales(layer, call.sealed)));
+  }
+  return {};
+}
+
+Result<void> CpuBackend::attend(const AttendCall& call) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_CHECK(call.plan == &plan_, "attend() needs the last plan()");
+  TQ_TRY(check_attend(call, plan_.batch(), options_.n_heads));
+  Job<AttendCall> job{this, &call};
+  run(
+      static_cast<int>(plan_.items().size()), plan_.work() >= kWorkMin,
+      [](void* context, int item, int thread) {
+        const auto& mine = *static_cast<Job<AttendCall>*>(context);
+        mine.self->attend_item(*mine.call, mine.self->plan_.items()[static_cast<size_t>(item)],
+                               thread);
+      },
+      &job);
+  return {};
+}
+
+HalfView CpuBackend::sealed_half(const quant::RowCodec* codec,
+                                 size_t offset,
+                                 const quant::TileShape& tile,
+                                 size_t scale_offset) const {
+  return {.bits = tile.bits,
+          .offset = offset,
+          .tile_bytes = tile.bytes(),
+          .scale_offset = scale_offset,
+          .levels = codec == nullptr ? nullptr : codec->levels().data()};
+}
+
+KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
+  const PagedBatch& batch = plan_.batch();
+  const quant::BlockLayout& l = layout();
+  const auto s = static_cast<size_t>(item.seq);
+  KvView kv;
+  if (call.arena->sizes().sealed_blocks > 0) {
+    kv.codes = call.arena->codes(call.layer, BlockId{0});
+    kv.scales = call.arena->scales(call.layer, BlockId{0});
+  }
+  kv.codes_stride = l.sealed_code_bytes();
+  kv.scales_stride = l.sealed_scale_bytes() / sizeof(uint16_t);
+  if (call.arena->sizes().hot_blocks > 0) kv.hot = call.arena->hot(call.layer, BlockId{0});
+  kv.hot_stride = l.hot_bytes();
+  kv.sealed_ids = plan_.sealed_ids() + batch.sealed_indptr[s];
+  kv.hot_ids = plan_.hot_ids() + batch.hot_indptr[s];
+  kv.hot_first = batch.hot_first.data() + batch.hot_indptr[s];
+  kv.tiles_per_block = l.n_tiles();
+  kv.n_sealed_tiles = (batch.sealed_indptr[s + 1] - batch.sealed_indptr[s]) * l.n_tiles();
+  kv.n_tiles = item.n_tiles;
+  const int head = item.kv_head;
+  kv.hot_k = hot_half(l.hot_k(head, 0), l.hot_k_tile());
+  kv.hot_v = hot_half(l.hot_v(head, 0), l.hot_v_tile());
+  kv.sealed_k = sealed_half(store_.k_codec(), l.sealed_k(head, 0), l.sealed_k_tile(),
+                            store_.k_codec() ? l.k_scale(head, 0) : 0);
+  kv.sealed_v = sealed_half(store_.v_codec(), l.sealed_v(head, 0), l.sealed_v_tile(),
+                            store_.v_codec() ? l.v_scale(head, 0) : 0);
+  return kv;
+}
+
+// Where query `query` (row-major: rows, then the group) of an item lies in q and out.
+size_t CpuBackend::query_offset(const AttnItem& item, int query) const noexcept {
+  const int token =
+      plan_.batch().token_indptr[static_cast<size_t>(item.seq)] + item.row + query / group();
+  const int head = item.kv_head * group() + query % group();
+  return (static_cast<size_t>(token) * static_cast<size_t>(options_.n_heads) +
+          static_cast<size_t>(head)) *
+         static_cast<size_t>(head_dim());
+}
+
+// Parts [first_part, last_part) into work.total().
+void CpuBackend::attend_parts(const QueryBlock& queries,
+                              const KvView& kv,
+                              const AttnItem& item,
+                              int first_part,
+                              int last_part,
+                              Workspace& work) const noexcept {
+  for (int part = first_part; part < last_part; ++part) {
+    const bool first = part == first_part;
+    kernels_.attend_part(queries, kv, part * kPartTiles,
+                         std::min((part + 1) * kPartTiles, item.n_tiles),
+                         first ? work.total() : work.part());
+    if (!first) fold(work.total(), work.part(), queries.n_queries, head_dim());
+  }
+}
+
+void CpuBackend::write_out(const AttendCall& call,
+                           const AttnItem& item,
+                           const PartState& state) const noexcept {
+  for (int q = 0; q < item.n_rows * group(); ++q) {
+    const std::span<float> out =
+        call.out.subspan(query_offset(item, q), static_cast<size_t>(head_dim()));
+    finish(state, q, head_dim(), out.data());
+    if (store_.rotation() != nullptr) store_.rotation()->apply_inverse(out);
+  }
+}
+
+void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept {
+  Workspace& work = workspaces_[static_cast<size_t>(thread)];
+  const auto dim = static_cast<size_t>(head_dim());
+  const KvView kv = view(call, item);
+  QueryBlock queries;
+  queries.n_queries = item.n_rows * group();
+  queries.group = group();
+  queries.head_dim = head_dim();
+  queries.first_position =
+      int64_t{plan_.batch().first_position[static_cast<size_t>(item.seq)]} + item.row;
+  queries.scale_log2 = call.scale * std::numbers::log2e_v<float>;
+  work.lend(queries);
+  for (int q = 0; q < queries.n_queries; ++q) {
+    float* const row = work.q() + static_cast<size_t>(q) * dim;
+    std::memcpy(row, call.q.data() + query_offset(item, q), dim * sizeof(float));
+    if (store_.rotation() != nullptr) store_.rotation()->apply(std::span(row, dim));
+  }
+  kernels_.prepare(queries, kv);
+
+  if (item.part < 0) {
+    attend_parts(queries, kv, item, 0, std::max(1, (item.n_tiles + kPartTiles - 1) / kPartTiles),
+                 work);
+    write_out(call, item, work.total());
+    return;
+  }
+  SplitGroup& group_of_parts = plan_.splits()[static_cast<size_t>(item.split)];
+  kernels_.attend_part(queries, kv, item.part * kPartTiles,
+                       std::min((item.part + 1) * kPartTiles, item.n_tiles),
+                       split_states_.at(group_of_parts.first_state + item.part));
+  const std::atomic_ref<int32_t> n_left(group_of_parts.n_left);
+  if (n_left.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
+  n_left.store(group_of_parts.n_parts, std::memory_order_relaxed);
+  const PartState total = split_states_.at(group_of_parts.first_state);
+  for (int part = 1; part < group_of_parts.n_parts; ++part) {
+    fold(total, split_states_.at(group_of_parts.first_state + part), queries.n_queries, head_dim());
+  }
+  write_out(call, item, total);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PagedAttention>> make_cpu_backend(const IsaKernels& kernels,
+                                                         const AttentionOptions& options) {
+  TQ_TRY(check_options(options));
+  TQ_ASSIGN(StoreCodec store, StoreCodec::create(options));
+  return std::unique_ptr<PagedAttention>(
+      std::make_unique<CpuBackend>(kernels, options, std::move(store)));
+}
+
+}  // namespace tq::kernels::cpu

@@ -1,0 +1,95 @@
+// Lane-wise dot products of a tile with the coefficients of up to Simd::kQueries queries: the two
+// inner loops that q.k and p.V share. Included once, inside an ISA translation unit, after a
+// simd_*.h.
+//
+// Bound: bytes of the tile are read once per group of queries, 32 * head_dim * bits / 8 per half
+// and tile of 32 tokens. Per vector of words and query: 4 (4 bits) or 8 (2 and 3 bits)
+// multiply-adds of pairs.
+
+namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
+
+using F = Simd::F;
+using I = Simd::I;
+
+// Entries of one lane that one load covers, as pairs.
+constexpr int pairs_per_unit(int bits) { return bits == 4 ? 4 : 8; }
+constexpr int entries_per_unit(int bits) { return 2 * pairs_per_unit(bits); }
+
+// Depth entry of half 0 or 1 of pair `pair` of a tile: the order in which coefficients are
+// prepared.
+constexpr int pair_entry(int bits, int pair, int half) {
+  const int n = pairs_per_unit(bits);
+  return pair / n * 2 * n + pair % n + half * n;
+}
+
+// sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][pair].
+// Overflow: |level| <= 127, |coefficient| <= 32767 and depth <= 256, so |sum| <= 1.066e9 < 2^31.
+template <int kBits, int kQ, int kV>
+[[gnu::always_inline]] inline void dot_codes(const uint32_t* tile,
+                                             int lanes,
+                                             int n_units,
+                                             const int32_t* pairs,
+                                             int pairs_stride,
+                                             Simd::Table table,
+                                             I (&sum)[kV][kQ]) {
+  constexpr int kPairs = pairs_per_unit(kBits);
+  constexpr int kSteps = kPairs / Simd::kPairsPerStep;
+  for (int unit = 0; unit < n_units; ++unit) {
+    const uint32_t* const words = kBits == 3 ? tile + unit / 2 * 3 * lanes : tile + unit * lanes;
+    Simd::Packed packed[kV];
+#pragma GCC unroll 4
+    for (int v = 0; v < kV; ++v) {
+      packed[v] = Simd::load_packed<kBits>(words + v * Simd::kLanes, lanes, unit % 2);
+    }
+#pragma GCC unroll 8
+    for (int step = 0; step < kSteps; ++step) {
+      I levels[kV][Simd::kPairsPerStep];
+#pragma GCC unroll 4
+      for (int v = 0; v < kV; ++v) Simd::unpack<kBits>(packed[v], table, levels[v]);
+#pragma GCC unroll 2
+      for (int k = 0; k < Simd::kPairsPerStep; ++k) {
+        const int32_t* const column = pairs + unit * kPairs + step + k * kSteps;
+#pragma GCC unroll 8
+        for (int q = 0; q < kQ; ++q) {
+          const I coefficient = Simd::set1_int(column[q * pairs_stride]);
+#pragma GCC unroll 4
+          for (int v = 0; v < kV; ++v) {
+            sum[v][q] = Simd::dot_pairs(sum[v][q], levels[v][k], coefficient);
+          }
+        }
+      }
+    }
+  }
+}
+
+// The same for bf16 entries and float coefficients [query][entry]; n_words words of two entries per
+// lane.
+template <int kQ, int kV>
+[[gnu::always_inline]] inline void dot_bf16(const uint32_t* tile,
+                                            int lanes,
+                                            int n_words,
+                                            const float* coefficients,
+                                            int stride,
+                                            F (&sum)[kV][kQ]) {
+  for (int word = 0; word < n_words; ++word) {
+    F low[kV], high[kV];
+#pragma GCC unroll 4
+    for (int v = 0; v < kV; ++v) {
+      const I both = Simd::load_int(tile + word * lanes + v * Simd::kLanes);
+      low[v] = Simd::bf16_low(both);
+      high[v] = Simd::bf16_high(both);
+    }
+#pragma GCC unroll 8
+    for (int q = 0; q < kQ; ++q) {
+      const F first = Simd::set1(coefficients[q * stride + 2 * word]);
+      const F second = Simd::set1(coefficients[q * stride + 2 * word + 1]);
+#pragma GCC unroll 4
+      for (int v = 0; v < kV; ++v) {
+        sum[v][q] = Simd::fma(low[v], first, sum[v][q]);
+        sum[v][q] = Simd::fma(high[v], second, sum[v][q]);
+      }
+    }
+  }
+}
+
+}  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE

@@ -1,0 +1,80 @@
+#pragma once
+// What the CPU backend (ordinary C++) and the ISA translation units say to each other: plain
+// structs of pointers and sizes, and one table of functions per ISA. No std:: here and nothing
+// inline, because the ISA units are compiled with wide flags and must not leave a copy of a shared
+// inline function. Every pointer is borrowed for the call. Any thread.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tq::kernels::cpu {
+
+inline constexpr int kTile = 32;        // tokens per tile: quant::kTileTokens
+inline constexpr int kQueriesMax = 64;  // queries (rows x group) of one QueryBlock
+inline constexpr int kPartTiles = 16;   // a part is so many tiles of a sequence, whatever else runs
+inline constexpr int kHeadDimMax = 256;  // limits::kHeadDimMax
+
+// One half (K or V) of one KV head in a block: where its tiles lie and how they are coded.
+struct HalfView {
+  int bits = 16;      // 16, 4, 3 or 2
+  size_t offset = 0;  // bytes from the block's start to tile 0
+  size_t tile_bytes = 0;
+  size_t scale_offset = 0;         // fp16 elements from the scales' start to slot 0
+  const int8_t* levels = nullptr;  // 2^bits int8 centroids; null for 16 bits
+};
+
+// The tiles of one sequence in one layer for one KV head: sealed blocks first, then hot ones.
+struct KvView {
+  const std::byte* codes = nullptr;  // the layer's first sealed block
+  size_t codes_stride = 0;           // bytes from block to block
+  const uint16_t* scales = nullptr;
+  size_t scales_stride = 0;  // elements
+  const std::byte* hot = nullptr;
+  size_t hot_stride = 0;
+  const int32_t* sealed_ids = nullptr;
+  const int32_t* hot_ids = nullptr;
+  const int32_t* hot_first = nullptr;  // position of each hot block's slot 0
+  int n_sealed_tiles = 0;
+  int n_tiles = 0;  // sealed and hot
+  int tiles_per_block = 1;
+  HalfView sealed_k, sealed_v, hot_k, hot_v;
+};
+
+// Queries of one sequence and KV head: `group` of them per row, rows at ascending positions.
+struct QueryBlock {
+  const float* q = nullptr;  // [n_queries, head_dim], rotated, not scaled
+  int n_queries = 0;
+  int group = 1;
+  int head_dim = 0;
+  int64_t first_position = 0;  // of row 0
+  float scale_log2 = 0.0f;     // softmax scale * log2(e): scores are powers of two
+  // Filled by prepare(): the scaled queries as floats, and as pairs of int16 in the order of the K
+  // codes.
+  float* q_float = nullptr;    // [n_queries, head_dim]
+  int32_t* q_pairs = nullptr;  // [n_queries, n_pairs]
+  float* q_unit = nullptr;     // [n_queries]: float value of one unit of q_pairs
+  int n_pairs = 0;             // padded depth of the K tile / 2; 0 where sealed keys are bf16
+};
+
+// Partial softmax state per query, in powers of two: weights are 2^(score - m), l is their sum, o
+// the weighted sum of V. m = -infinity: no key seen.
+struct PartState {
+  float* o = nullptr;        // [n_queries, head_dim]
+  float* m = nullptr;        // [n_queries]
+  float* l = nullptr;        // [n_queries]
+  float* l_lanes = nullptr;  // [n_queries, 16], scratch
+};
+
+struct IsaKernels {
+  const char* name;
+  // Fills q_float, q_pairs and q_unit.
+  void (*prepare)(const QueryBlock& queries, const KvView& kv);
+  // Overwrites `state` with the partial softmax over tiles [tile_begin, tile_end).
+  void (*attend_part)(const QueryBlock& queries,
+                      const KvView& kv,
+                      int tile_begin,
+                      int tile_end,
+                      const PartState& state);
+};
+
+}  // namespace tq::kernels::cpu

@@ -1,0 +1,127 @@
+// Simd for AVX2 + FMA + F16C: eight 32-bit lanes. Included once, inside an ISA translation unit,
+// with TQ_ISA_NAMESPACE defined; not a header for anyone else. See attention_body.h for what the
+// names mean.
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
+
+struct Simd {
+  static constexpr int kLanes = 8;
+  static constexpr int kQueries = 4;  // most queries per pass: 2 x 4 accumulators of 16 registers
+  static constexpr int kPairsPerStep = 2;  // level pairs that one step of unpack() yields
+  using F = __m256;
+  using I = __m256i;
+
+  static F zero() { return _mm256_setzero_ps(); }
+  static F set1(float x) { return _mm256_set1_ps(x); }
+  static F load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, F x) { _mm256_storeu_ps(p, x); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F max(F a, F b) { return _mm256_max_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F abs(F x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+  static F round(F x) { return _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+
+  static float hmax(F x) {
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+  }
+  static float hsum(F x) {
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+  }
+
+  // Lanes first, first + 1, ... below n keep x; the others become -infinity, whatever they held.
+  static F keep_below(F x, int first, int n) {
+    const I lane =
+        _mm256_add_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(first));
+    const I keep = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
+    return _mm256_blendv_ps(_mm256_set1_ps(-__builtin_inff()), x, _mm256_castsi256_ps(keep));
+  }
+  // p * 2^n for integral n >= -126; 0 where x < -126.
+  static F scale_pow2(F p, F n, F x) {
+    const I exponent =
+        _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    const F small = _mm256_cmp_ps(x, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
+    return _mm256_andnot_ps(small, _mm256_mul_ps(p, _mm256_castsi256_ps(exponent)));
+  }
+
+  static I zero_int() { return _mm256_setzero_si256(); }
+  static I load_int(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+  static void store_int(int32_t* p, I x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
+  static I set1_int(int32_t x) { return _mm256_set1_epi32(x); }
+  static I to_int(F x) { return _mm256_cvtps_epi32(x); }
+  static F to_float(I x) { return _mm256_cvtepi32_ps(x); }
+  // sum + low halves' product + high halves' product, per lane.
+  static I dot_pairs(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+
+  static F bf16_low(I x) { return _mm256_castsi256_ps(_mm256_slli_epi32(x, 16)); }
+  static F bf16_high(I x) {
+    return _mm256_castsi256_ps(
+        _mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
+  }
+  static F load_half(const uint16_t* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+  // --- codes -> int16 levels ---
+  struct Table {
+    I bytes;  // the 2^bits levels, repeated to fill each half of 16
+  };
+  static Table make_table(const int8_t* levels, int n) {
+    alignas(32) int8_t bytes[32];
+    for (int i = 0; i < 32; ++i) bytes[i] = levels[i % n];
+    return {load_int(bytes)};
+  }
+
+  struct Packed {
+    I low;
+    I high;  // 3 bits only: the third bit of each code, at bit 2 of its byte
+  };
+  // `words` points at the lane's first word of a unit. For 3 bits, a unit of 16 entries is half of
+  // a group of 32: `half` 0 or 1, `words` at the group's word of high bits.
+  template <int kBits>
+  static Packed load_packed(const uint32_t* words, int lanes, int half) {
+    if constexpr (kBits != 3) return {load_int(words), zero_int()};
+    // Bytes of the low word hold entries 4k .. 4k + 3; bring the high bits of those to byte k's low
+    // nibble.
+    const I spread =
+        half == 0 ? _mm256_setr_epi8(0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1, 0,
+                                     -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13, -1)
+                  : _mm256_setr_epi8(2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1, 2,
+                                     -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15, -1);
+    const I bytes = _mm256_shuffle_epi8(load_int(words), spread);
+    const I nibbles = _mm256_and_si256(_mm256_or_si256(bytes, _mm256_slli_epi16(bytes, 4)),
+                                       _mm256_set1_epi8(0x0f));
+    return {load_int(words + (1 + half) * lanes), _mm256_slli_epi16(nibbles, 2)};
+  }
+  // Level pairs of the next codes. Of a word's n entries, step i yields the pairs (i, i + n/2) and
+  // (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2 apart.
+  template <int kBits>
+  static void unpack(Packed& packed, Table table, I (&pairs)[kPairsPerStep]) {
+    I codes;
+    if constexpr (kBits == 3) {
+      codes = _mm256_or_si256(_mm256_and_si256(packed.low, _mm256_set1_epi8(3)),
+                              _mm256_and_si256(packed.high, _mm256_set1_epi8(4)));
+      packed.low = _mm256_srli_epi32(packed.low, 2);
+      packed.high = _mm256_srli_epi32(packed.high, 1);
+    } else {
+      codes = _mm256_and_si256(packed.low, _mm256_set1_epi8((1 << kBits) - 1));
+      packed.low = _mm256_srli_epi32(packed.low, kBits);
+    }
+    const I levels = _mm256_shuffle_epi8(table.bytes, codes);
+    pairs[0] = _mm256_srai_epi16(_mm256_slli_epi16(levels, 8), 8);
+    pairs[1] = _mm256_srai_epi16(levels, 8);
+  }
+};
+
+}  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE

@@ -1,0 +1,133 @@
+// Simd for AVX-512 F, BW, VL and VNNI: sixteen 32-bit lanes. Included once, inside an ISA
+// translation unit, with TQ_ISA_NAMESPACE defined; not a header for anyone else. See
+// attention_body.h for what the names mean. A test defines TQ_AVX512_EMULATED after including a
+// software version of the same intrinsics.
+
+#ifndef TQ_AVX512_EMULATED
+#include <immintrin.h>
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
+
+struct Simd {
+  static constexpr int kLanes = 16;
+  static constexpr int kQueries = 8;       // 2 x 8 accumulators of 32 registers
+  static constexpr int kPairsPerStep = 1;  // level pairs that one step of unpack() yields
+  using F = __m512;
+  using I = __m512i;
+
+  static F zero() { return _mm512_setzero_ps(); }
+  static F set1(float x) { return _mm512_set1_ps(x); }
+  static F load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, F x) { _mm512_storeu_ps(p, x); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F sub(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F mul(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F max(F a, F b) { return _mm512_max_ps(a, b); }
+  static F fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F abs(F x) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_castps_si512(x), _mm512_set1_epi32(0x7fffffff)));
+  }
+  static F round(F x) {
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  }
+
+  static __m256 low_half(F x) { return _mm512_castps512_ps256(x); }
+  static __m256 high_half(F x) {
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
+  }
+  static float hmax(F x) {
+    const __m256 z = _mm256_max_ps(low_half(x), high_half(x));
+    __m128 y = _mm_max_ps(_mm256_castps256_ps128(z), _mm256_extractf128_ps(z, 1));
+    y = _mm_max_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+  }
+  static float hsum(F x) {
+    const __m256 z = _mm256_add_ps(low_half(x), high_half(x));
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(z), _mm256_extractf128_ps(z, 1));
+    y = _mm_add_ps(y, _mm_movehl_ps(y, y));
+    return _mm_cvtss_f32(_mm_add_ss(y, _mm_movehdup_ps(y)));
+  }
+
+  // Lanes first, first + 1, ... below n keep x; the others become -infinity, whatever they held.
+  static F keep_below(F x, int first, int n) {
+    const int count = n - first;
+    const auto keep = static_cast<__mmask16>(count >= 16  ? 0xffff
+                                             : count <= 0 ? 0
+                                                          : (1 << count) - 1);
+    return _mm512_mask_mov_ps(_mm512_set1_ps(-__builtin_inff()), keep, x);
+  }
+  // p * 2^n for integral n >= -126; 0 where x < -126.
+  static F scale_pow2(F p, F n, F x) {
+    const I exponent =
+        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+    const __mmask16 keep = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126.0f), _CMP_GE_OQ);
+    return _mm512_maskz_mov_ps(keep, _mm512_mul_ps(p, _mm512_castsi512_ps(exponent)));
+  }
+
+  static I zero_int() { return _mm512_setzero_si512(); }
+  static I load_int(const void* p) { return _mm512_loadu_si512(p); }
+  static void store_int(int32_t* p, I x) { _mm512_storeu_si512(p, x); }
+  static I set1_int(int32_t x) { return _mm512_set1_epi32(x); }
+  static I to_int(F x) { return _mm512_cvtps_epi32(x); }
+  static F to_float(I x) { return _mm512_cvtepi32_ps(x); }
+  // sum + low halves' product + high halves' product, per lane.
+  static I dot_pairs(I sum, I a, I b) { return _mm512_dpwssd_epi32(sum, a, b); }
+
+  static F bf16_low(I x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16)); }
+  static F bf16_high(I x) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
+  }
+  static F load_half(const uint16_t* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+  // --- codes -> int16 levels ---
+  // A 16-bit permutation looks up both halves of a lane at once and ignores index bits above the
+  // fifth, so with the table repeated to 32 entries the codes need no mask.
+  struct Table {
+    I words;
+  };
+  static Table make_table(const int8_t* levels, int n) {
+    alignas(64) int16_t words[32];
+    for (int i = 0; i < 32; ++i) words[i] = levels[i % n];
+    return {load_int(words)};
+  }
+
+  struct Packed {
+    I low;
+    I high;  // 3 bits only: the third bits of each half's codes, the next one at bit 2
+  };
+  // `words` points at the lane's first word of a unit. For 3 bits, a unit of 16 entries is half of
+  // a group of 32: `half` 0 or 1, `words` at the group's word of high bits.
+  template <int kBits>
+  static Packed load_packed(const uint32_t* words, int lanes, int half) {
+    if constexpr (kBits != 3) return {load_int(words), zero_int()};
+    const I all = load_int(words);
+    const I bits = half == 0 ? all : _mm512_srli_epi32(all, 16);
+    const I low_byte = _mm512_and_si512(bits, _mm512_set1_epi32(0xff));
+    const I high_byte = _mm512_slli_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0xff00)), 8);
+    return {load_int(words + (1 + half) * lanes),
+            _mm512_slli_epi32(_mm512_or_si512(low_byte, high_byte), 2)};
+  }
+  // Level pairs of the next codes: of a word's n entries, step i yields the pair (i, i + n/2).
+  template <int kBits>
+  static void unpack(Packed& packed, Table table, I (&pairs)[kPairsPerStep]) {
+    I codes = packed.low;
+    if constexpr (kBits == 3) {
+      // Bits 0 and 1 of each half from `low`, the rest from `high`.
+      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi16(3), packed.low, packed.high, 0xca);
+      packed.high = _mm512_srli_epi32(packed.high, 1);
+    }
+    packed.low = _mm512_srli_epi32(packed.low, kBits == 3 ? 2 : kBits);
+    pairs[0] = _mm512_permutexvar_epi16(codes, table.words);
+  }
+};
+
+}  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE

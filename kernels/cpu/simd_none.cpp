@@ -1,0 +1,8 @@
+// The SIMD backends of a build for another CPU than x86-64: none.
+#include "kernels/backend_list.h"
+
+namespace tq::kernels {
+
+std::span<const BackendEntry> simd_backends() noexcept { return {}; }
+
+}  // namespace tq::kernels

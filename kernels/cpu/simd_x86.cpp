@@ -1,0 +1,44 @@
+// The SIMD backends of an x86-64 build, with what this machine can run.
+#include <array>
+
+#include "kernels/backend_list.h"
+#include "kernels/cpu/avx2.h"
+#include "kernels/cpu/avx512.h"
+#include "kernels/cpu/cpu_backend.h"
+
+namespace tq::kernels {
+namespace {
+
+Result<std::unique_ptr<PagedAttention>> make_avx2(const AttentionOptions& options) {
+  return cpu::make_cpu_backend(cpu::avx2::kernels(), options);
+}
+
+Result<std::unique_ptr<PagedAttention>> make_avx512(const AttentionOptions& options) {
+  return cpu::make_cpu_backend(cpu::avx512::kernels(), options);
+}
+
+// The compiler's run-time check looks at CPUID and at whether the system saves the wide registers.
+bool has_avx2() {
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+         __builtin_cpu_supports("f16c");
+}
+
+bool has_avx512() {
+  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+}
+
+}  // namespace
+
+std::span<const BackendEntry> simd_backends() noexcept {
+  static const std::array<BackendEntry, 2> entries{
+      BackendEntry{.name = "avx512",
+                   .missing = has_avx512() ? "" : "this CPU has no AVX-512 F, BW, VL and VNNI",
+                   .make = make_avx512},
+      BackendEntry{.name = "avx2",
+                   .missing = has_avx2() ? "" : "this CPU has no AVX2, FMA and F16C",
+                   .make = make_avx2}};
+  return entries;
+}
+
+}  // namespace tq::kernels

@@ -1,0 +1,12 @@
+// The CUDA backend of a build without CUDA: known, but it contributes nothing.
+#include "kernels/backend_list.h"
+
+namespace tq::kernels {
+
+BackendEntry cuda_backend() noexcept {
+  return {.name = "cuda",
+          .missing = "this build has no CUDA backend; build with -DTQ_CUDA=ON",
+          .make = nullptr};
+}
+
+}  // namespace tq::kernels
