@@ -4,6 +4,8 @@
 // 1] (TurboQuant, arXiv 2504.19874, Lemma 1). Computed when asked for, in double, in milliseconds:
 // no table. Plain value; any thread.
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -31,6 +33,16 @@ Result<Codebook> make_codebook(int dim, int bits);
 // The same expectation for any levels that take the place of the centroids, cell by cell: what
 // rounding the centroids costs. levels.size() == codebook.centroids.size().
 double mse_with_levels(const Codebook& codebook, std::span<const double> levels);
+
+// How many of the 2^bits - 1 ascending boundaries lie below t: the code of t. One on a boundary
+// takes the lower. `bits` steps without a branch to mispredict.
+inline uint8_t nearest_code(std::span<const float> boundaries, float t) noexcept {
+  size_t code = 0;
+  for (size_t step = (boundaries.size() + 1) / 2; step > 0; step /= 2) {
+    code += t > boundaries[code + step - 1] ? step : 0;
+  }
+  return static_cast<uint8_t>(code);
+}
 
 // Theorem 1 of the paper: an upper bound of mse for every dim.
 double theorem1_bound(int bits) noexcept;

@@ -1,17 +1,15 @@
 #include "quant/rotation.h"
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <string>
 
 #include "config/check.h"
+#include "quant/dense_matrix.h"
 #include "quant/random.h"
 
 namespace tq::quant {
 namespace {
-
-constexpr int kDimMax = 4096;
 
 bool is_power_of_two(int dim) noexcept { return std::has_single_bit(static_cast<unsigned>(dim)); }
 
@@ -45,28 +43,6 @@ std::vector<float> haar_matrix(int dim, uint64_t seed) {
   return {rows.begin(), rows.end()};
 }
 
-std::vector<float> transpose(const std::vector<float>& matrix, size_t n) {
-  std::vector<float> result(matrix.size());
-  for (size_t i = 0; i < n; ++i) {
-    for (size_t j = 0; j < n; ++j) result[j * n + i] = matrix[i * n + j];
-  }
-  return result;
-}
-
-// row <- matrix^T row, as a sum of the matrix's rows: every output adds its terms in the order of
-// i, with no horizontal sum, so the bits do not depend on the width of the machine's vectors.
-void multiply_transposed(std::span<const float> matrix, std::span<float> row) noexcept {
-  const size_t n = row.size();
-  float sum[kDimMax];
-  std::fill_n(sum, n, 0.0f);
-  for (size_t i = 0; i < n; ++i) {
-    const float* const line = matrix.data() + i * n;
-    const float factor = row[i];
-    for (size_t j = 0; j < n; ++j) sum[j] += line[j] * factor;
-  }
-  std::copy_n(sum, n, row.begin());
-}
-
 void multiply_signs(std::span<const float> signs, std::span<float> row) noexcept {
   for (size_t i = 0; i < row.size(); ++i) row[i] *= signs[i];
 }
@@ -88,9 +64,9 @@ void walsh_hadamard(std::span<float> row) noexcept {
 }
 
 Result<Rotation> Rotation::create(const RotationOptions& options) {
-  if (options.dim < 2 || options.dim > kDimMax) {
+  if (options.dim < 2 || options.dim > kDenseDimMax) {
     return Error{Code::kInvalidArgument,
-                 "a rotation needs a dimension of 2 to " + std::to_string(kDimMax) + ", not " +
+                 "a rotation needs a dimension of 2 to " + std::to_string(kDenseDimMax) + ", not " +
                      std::to_string(options.dim),
                  "dim"};
   }
@@ -102,7 +78,7 @@ Result<Rotation> Rotation::create(const RotationOptions& options) {
   }
   if (rotation.kind_ == RotationKind::kQr) {
     rotation.matrix_ = haar_matrix(options.dim, options.seed);
-    rotation.transposed_ = transpose(rotation.matrix_, static_cast<size_t>(options.dim));
+    rotation.transposed_ = transposed(rotation.matrix_, options.dim);
     return rotation;
   }
   if (!is_power_of_two(options.dim)) {
@@ -123,7 +99,7 @@ void Rotation::apply(std::span<float> rows) const noexcept {
   for (size_t start = 0; start < rows.size(); start += n) {
     const std::span<float> row = rows.subspan(start, n);
     if (kind_ == RotationKind::kQr) {
-      multiply_transposed(transposed_, row);
+      multiply_transposed(transposed_, row, row);
       continue;
     }
     for (int round = 0; round < kHadamardRounds; ++round) {
@@ -141,7 +117,7 @@ void Rotation::apply_inverse(std::span<float> rows) const noexcept {
   for (size_t start = 0; start < rows.size(); start += n) {
     const std::span<float> row = rows.subspan(start, n);
     if (kind_ == RotationKind::kQr) {
-      multiply_transposed(matrix_, row);
+      multiply_transposed(matrix_, row, row);
       continue;
     }
     for (int round = kHadamardRounds; round-- > 0;) {

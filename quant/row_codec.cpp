@@ -13,15 +13,6 @@ namespace {
 
 constexpr double kFp16Max = 65504.0;
 
-// How many of the ascending boundaries lie below t: `bits` steps without a branch to mispredict.
-uint8_t find_code(std::span<const float> boundaries, float t) noexcept {
-  size_t code = 0;
-  for (size_t step = (boundaries.size() + 1) / 2; step > 0; step /= 2) {
-    code += t > boundaries[code + step - 1] ? step : 0;
-  }
-  return static_cast<uint8_t>(code);
-}
-
 }  // namespace
 
 Result<RowCodec> RowCodec::create(int dim, int bits, ScaleRule rule) {
@@ -65,7 +56,7 @@ Result<uint16_t> RowCodec::encode(std::span<const float> rotated, std::span<uint
   int64_t level_norm2 = 0;  // |level|^2
   for (size_t j = 0; j < n; ++j) {
     const double t = rotated[j] * inverse;
-    const uint8_t code = find_code(edges, static_cast<float>(t));
+    const uint8_t code = nearest_code(edges, static_cast<float>(t));
     const int level = levels_[code];
     codes[j] = code;
     along += t * level;

@@ -1,0 +1,204 @@
+#include "bench/quant_accuracy.h"
+
+#include <cmath>
+#include <functional>
+#include <span>
+
+#include "quant/codebook.h"
+#include "quant/random.h"
+#include "quant/rotation.h"
+#include "quant/row_codec.h"
+#include "quant/turbo_ip.h"
+#include "quant/turbo_mse.h"
+
+namespace tq::bench {
+namespace {
+
+using quant::Rng;
+using quant::RngStream;
+
+class Mean {
+ public:
+  void add(double value) {
+    ++n_;
+    const double delta = value - mean_;
+    mean_ += delta / n_;
+    squares_ += delta * (value - mean_);
+  }
+  Estimate estimate() const {
+    return {mean_, n_ < 2 ? 0.0 : 1.96 * std::sqrt(squares_ / (n_ - 1.0) / n_)};
+  }
+
+ private:
+  double n_ = 0.0;
+  double mean_ = 0.0;
+  double squares_ = 0.0;
+};
+
+double dot(std::span<const float> a, std::span<const float> b) {
+  double sum = 0.0;
+  for (size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+std::vector<float> random_units(Rng& rng, int n, int dim) {
+  std::vector<float> rows(static_cast<size_t>(n) * static_cast<size_t>(dim));
+  const auto size = static_cast<size_t>(dim);
+  for (float& value : rows) value = static_cast<float>(rng.gaussian());
+  for (size_t start = 0; start < rows.size(); start += size) {
+    const std::span<float> row = std::span(rows).subspan(start, size);
+    const double inverse = 1.0 / std::sqrt(dot(row, row));
+    for (float& value : row) value = static_cast<float>(value * inverse);
+  }
+  return rows;
+}
+
+struct Sample {
+  std::vector<float> x;  // [n, dim], unit
+  std::vector<float> q;  // [n, dim], unit, independent of x
+};
+
+// Fills what is measured of a row from decoded vectors. The slope is that of queries near x, q + x,
+// for which <q + x, x> lies around 1 and a bias shows; the error is that of unrelated queries.
+void measure(const Sample& sample, std::span<const float> decoded, AccuracyRow& row) {
+  const auto dim = static_cast<size_t>(row.dim);
+  Mean mse;
+  Mean slope;
+  Mean error;
+  for (size_t start = 0; start < sample.x.size(); start += dim) {
+    const std::span<const float> x = std::span(sample.x).subspan(start, dim);
+    const std::span<const float> q = std::span(sample.q).subspan(start, dim);
+    const std::span<const float> got = decoded.subspan(start, dim);
+    double square = 0.0;
+    for (size_t j = 0; j < dim; ++j) square += std::pow(static_cast<double>(x[j]) - got[j], 2);
+    mse.add(square);
+    const double e = dot(q, got) - dot(q, x);
+    error.add(e * e * row.dim);
+    slope.add((dot(q, got) + dot(x, got)) / (dot(q, x) + dot(x, x)));
+  }
+  row.mse = mse.estimate();
+  row.slope = slope.estimate();
+  row.error_variance = error.estimate().mean;
+}
+
+Result<AccuracyRow> measure_mse(const AccuracyOptions& options,
+                                const Sample& sample,
+                                ScaleRule rule,
+                                const char* name) {
+  TQ_ASSIGN(
+      const quant::TurboMse quantiser,
+      quant::TurboMse::create(
+          {.dim = options.dim, .bits = options.bits, .seed = options.seed, .scale_rule = rule}));
+  TQ_ASSIGN(const quant::TurboMseRows rows, quantiser.encode(sample.x));
+  std::vector<float> decoded(sample.x.size());
+  TQ_TRY(quantiser.decode(rows, decoded));
+  AccuracyRow row{.quantiser = name, .dim = options.dim, .bits = options.bits};
+  row.bits_per_value = quantiser.bits_per_value();
+  measure(sample, decoded, row);
+  if (rule == ScaleRule::kPlain) {
+    row.mse_theory = quantiser.theory_mse();
+    row.mse_bound = quant::theorem1_bound(options.bits);
+    row.slope_theory = 1.0 - row.mse_theory;
+    row.error_theory = row.mse_theory;
+  } else if (rule == ScaleRule::kUnbiased) {
+    row.slope_theory = 1.0;
+  }
+  return row;
+}
+
+Result<AccuracyRow> measure_ip(const AccuracyOptions& options, const Sample& sample) {
+  TQ_ASSIGN(
+      const quant::TurboIp quantiser,
+      quant::TurboIp::create({.dim = options.dim, .bits = options.bits, .seed = options.seed}));
+  TQ_ASSIGN(const quant::TurboIpRows rows, quantiser.encode(sample.x));
+  std::vector<float> decoded(sample.x.size());
+  TQ_TRY(quantiser.decode(rows, decoded));
+  AccuracyRow row{.quantiser = "ip", .dim = options.dim, .bits = options.bits};
+  row.bits_per_value = quantiser.bits_per_value();
+  measure(sample, decoded, row);
+  row.slope_theory = 1.0;
+  row.error_theory = quantiser.theory_variance() * options.dim;
+  return row;
+}
+
+Result<AccuracyRow> measure_row_codec(const AccuracyOptions& options, const Sample& sample) {
+  const auto dim = static_cast<size_t>(options.dim);
+  TQ_ASSIGN(const quant::RowCodec codec,
+            quant::RowCodec::create(options.dim, options.bits, ScaleRule::kUnbiased));
+  TQ_ASSIGN(const quant::Rotation rotation,
+            quant::Rotation::create({.dim = options.dim, .seed = options.seed}));
+  std::vector<float> decoded = sample.x;
+  rotation.apply(decoded);
+  std::vector<uint8_t> codes(dim);
+  for (size_t start = 0; start < decoded.size(); start += dim) {
+    const std::span<float> row = std::span(decoded).subspan(start, dim);
+    TQ_ASSIGN(const uint16_t scale, codec.encode(row, codes));
+    codec.decode(codes, scale, row);
+  }
+  rotation.apply_inverse(decoded);
+  AccuracyRow row{.quantiser = "KV row codec", .dim = options.dim, .bits = options.bits};
+  row.bits_per_value = options.bits + 16.0 / options.dim;
+  measure(sample, decoded, row);
+  row.slope_theory = 1.0;
+  return row;
+}
+
+}  // namespace
+
+Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options) {
+  Rng rng(options.seed, RngStream::kData);
+  Sample sample;
+  sample.x = random_units(rng, options.n_pairs, options.dim);
+  sample.q = random_units(rng, options.n_pairs, options.dim);
+  std::vector<AccuracyRow> rows;
+  TQ_ASSIGN(AccuracyRow plain, measure_mse(options, sample, ScaleRule::kPlain, "mse plain"));
+  TQ_ASSIGN(AccuracyRow matched, measure_mse(options, sample, ScaleRule::kMatched, "mse matched"));
+  TQ_ASSIGN(AccuracyRow unbiased,
+            measure_mse(options, sample, ScaleRule::kUnbiased, "mse unbiased"));
+  TQ_ASSIGN(AccuracyRow ip, measure_ip(options, sample));
+  TQ_ASSIGN(AccuracyRow codec, measure_row_codec(options, sample));
+  rows.push_back(std::move(plain));
+  rows.push_back(std::move(matched));
+  rows.push_back(std::move(unbiased));
+  rows.push_back(std::move(codec));
+  rows.push_back(std::move(ip));
+  return rows;
+}
+
+Result<std::vector<SpikeRow>> measure_spikes(const AccuracyOptions& options) {
+  constexpr int kTrials = 2000;
+  const auto dim = static_cast<size_t>(options.dim);
+  TQ_ASSIGN(const quant::Codebook book, quant::make_codebook(options.dim, options.bits));
+  const std::vector<float> edges(book.boundaries.begin(), book.boundaries.end());
+  Rng rng(options.seed, RngStream::kData);
+  std::vector<SpikeRow> result;
+  for (const int n_spikes : {1, 2, 4, 16}) {
+    Mean means[2];
+    for (int trial = 0; trial < kTrials; ++trial) {
+      // Equal magnitudes at random places: the worst case for few rounds of signs.
+      std::vector<float> y(dim, 0.0f);
+      for (int i = 0; i < n_spikes; ++i) y[static_cast<size_t>(rng.below(options.dim))] = 1.0f;
+      const double norm = std::sqrt(dot(y, y));
+      for (float& value : y) value = static_cast<float>(value / norm);
+      for (Mean& mean : means) {
+        for (float& value : y) value *= rng.sign();
+        quant::walsh_hadamard(y);
+        for (float& value : y) value /= static_cast<float>(std::sqrt(options.dim));
+        double square = 0.0;
+        for (const float value : y) {
+          square += std::pow(value - book.centroids[quant::nearest_code(edges, value)], 2);
+        }
+        mean.add(square);
+      }
+    }
+    result.push_back({.dim = options.dim,
+                      .bits = options.bits,
+                      .n_spikes = n_spikes,
+                      .one_round = means[0].estimate(),
+                      .two_rounds = means[1].estimate(),
+                      .theory = book.mse});
+  }
+  return result;
+}
+
+}  // namespace tq::bench
