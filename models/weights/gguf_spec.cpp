@@ -155,9 +155,7 @@ Result<void> read_attention(const GgufFile& file, const ArchKeys& keys, ModelSpe
   return {};
 }
 
-}  // namespace
-
-Result<ModelSpec> gguf_spec(const GgufFile& file) {
+Result<ModelSpec> read_spec(const GgufFile& file) {
   ModelSpec spec;
   TQ_ASSIGN(const std::string_view arch, file.get_string("general.architecture"));
   if (arch != "llama" && arch != "qwen2" && arch != "qwen3") {
@@ -197,6 +195,15 @@ Result<ModelSpec> gguf_spec(const GgufFile& file) {
   }
   TQ_TRY(check_spec(spec, file.path()));
   return spec;
+}
+
+}  // namespace
+
+Result<ModelSpec> gguf_spec(const GgufFile& file) {
+  Result<ModelSpec> spec = read_spec(file);
+  if (spec || spec.error().code != Code::kNotFound) return spec;
+  // The file is there; a key that every model needs is not.
+  return Error{Code::kCorrupt, spec.error().message, spec.error().where};
 }
 
 }  // namespace tq::models
