@@ -12,11 +12,13 @@ function(tq_library name)
   endif()
 endfunction()
 
-# tq_executable(NAME SOURCES ... DEPS ...): lands in <build>/bin.
+# tq_executable(NAME SOURCES ... DEPS ...): lands in <build>/bin; installed, it finds LibTorch in ../lib.
 function(tq_executable name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE tq_flags ${arg_DEPS})
+  set_target_properties(${name} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
+  install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
 # tq_test(NAME SOURCES ... DEPS ... [LABELS ...] [TIMEOUT seconds]): one Catch2 binary, one ctest entry.

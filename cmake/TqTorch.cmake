@@ -44,6 +44,14 @@ target_link_libraries(tq_torch INTERFACE tq_torch_torch_cpu tq_torch_c10)
 target_link_options(tq_torch INTERFACE -Wl,--allow-shlib-undefined
   -Wl,-rpath-link,${LIBTORCH}/lib)
 
+# `cmake --install` takes what the programs load along (not libtorch_cuda and the like).
+file(GLOB tq_torch_files ${LIBTORCH}/lib/libc10.so ${LIBTORCH}/lib/libtorch_cpu.so
+  ${LIBTORCH}/lib/libgomp*.so* ${LIBTORCH}/lib/libcudart*.so* ${LIBTORCH}/lib/libcupti*.so*)
+install(FILES ${tq_torch_files} DESTINATION lib)
+if(EXISTS ${LIBTORCH}/licenses)
+  install(DIRECTORY ${LIBTORCH}/licenses DESTINATION share/doc/libtorch)
+endif()
+
 # A translation unit that includes LibTorch takes about 1.5 GB of memory: so many at a time.
 cmake_host_system_information(RESULT tq_memory_mb QUERY TOTAL_PHYSICAL_MEMORY)
 math(EXPR tq_torch_jobs "(${tq_memory_mb} + 1999) / 2000")
@@ -52,7 +60,8 @@ set_property(GLOBAL APPEND PROPERTY JOB_POOLS tq_torch=${tq_torch_jobs})
 # ATen, compiled once for all targets: about 23 s and 390 MB, then each file takes 2 to 3 s instead
 # of 7 (ATen/core/Tensor.h alone) to 12 (ATen/ATen.h). A smaller set of headers (Tensor.h, empty.h,
 # from_blob.h) costs 21 s as well.
-file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/tq_torch_pch.cpp CONTENT "// Only a home for the headers.\n")
+file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/tq_torch_pch.cpp
+  CONTENT "// Only a home for the headers.\n")
 add_library(tq_torch_pch OBJECT ${CMAKE_BINARY_DIR}/tq_torch_pch.cpp)
 target_link_libraries(tq_torch_pch PRIVATE tq_flags tq::torch)
 target_precompile_headers(tq_torch_pch PRIVATE <ATen/ATen.h> <ATen/Parallel.h>)

@@ -2,12 +2,12 @@
 # Installs what the project builds and runs with. Does only what is missing; a second run says so
 # and ends at once.
 #
-#   cmake/setup.sh [build] [test] [lint] [torch] [model] [venv]      (default: build torch model)
+#   cmake/setup.sh [STEP...]     (default: build torch model)
 #
-#   build, test, lint  Debian packages of that group in cmake/packages.txt (root or sudo)
-#   torch              LibTorch, from the wheels in cmake/wheels.txt, in .deps/libtorch
-#   model              SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
-#   venv               Python with the packages of tests/e2e/requirements.txt, in .deps/venv
+#   build, test, lint, runtime   Debian packages of that group in cmake/packages.txt (root or sudo)
+#   torch                        LibTorch, from the wheels in cmake/wheels.txt, in .deps/libtorch
+#   model                        SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
+#   venv                         Python with tests/e2e/requirements.txt, in .deps/venv
 #
 # Environment:
 #   LIBTORCH=DIR       a LibTorch that is already there: "torch" is skipped
@@ -165,13 +165,23 @@ model() {
   say "model: installed as .deps/models/$model_file"
 }
 
+# The pinned wheels with compiled code are for CPython 3.11, Debian 12's.
+find_python_311() {
+  local candidate
+  for candidate in ${PYTHON:-} python3 python3.11 /usr/bin/python3; do
+    if "$candidate" -c 'import ensurepip, sys; assert sys.version_info[:2] == (3, 11)' 2>/dev/null
+    then python=$candidate; return; fi
+  done
+  die "the tests' packages need Python 3.11 with venv (apt-get install python3-venv, or set PYTHON)"
+}
+
 venv() {
   local list=tests/e2e/requirements.txt
   if [[ -f $deps/venv/REQUIREMENTS ]] && cmp -s $list "$deps/venv/REQUIREMENTS"; then
     say "venv: there"; return
   fi
   say "venv: installing $list"
-  find_python
+  find_python_311
   # Scripts in a venv hold its path, so it is built in place; the stamp is written last.
   rm -rf "$deps/venv"
   "$python" -m venv "$deps/venv"
@@ -188,9 +198,9 @@ steps=("$@")
 groups=()
 for step in "${steps[@]}"; do
   case $step in
-    build | test | lint) groups+=("$step") ;;
+    build | test | lint | runtime) groups+=("$step") ;;
     torch | model | venv) ;;
-    *) die "unknown step '$step'; one of build, test, lint, torch, model, venv" ;;
+    *) die "unknown step '$step'; one of build, test, lint, runtime, torch, model, venv" ;;
   esac
 done
 

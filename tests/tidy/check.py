@@ -48,7 +48,9 @@ class File:
         self.text = (root / path).read_text(encoding="utf-8", errors="replace")
         self.lines = self.text.split("\n")
         self.is_cpp = self.suffix in CPP
-        self.is_header = self.suffix in {".h", ".cuh"}
+        # A body is compiled once per instruction set: source text that is included.
+        self.is_body = path.startswith("kernels/") and path.endswith("_body.h")
+        self.is_header = self.suffix in {".h", ".cuh"} and not self.is_body
         self.is_golden = path.startswith("tests/golden/") and self.suffix not in CPP | SCRIPTS
 
     def includes(self):
