@@ -1,7 +1,23 @@
 # Text <-> token ids, and messages -> prompt. No LibTorch.
 tq_library(tq_text
   SOURCES
+    tokenizer/added_tokens.cpp
+    tokenizer/bpe_build.cpp
+    tokenizer/bpe_model.cpp
+    tokenizer/bpe_tokenizer.cpp
+    tokenizer/byte_alphabet.cpp
+    tokenizer/hf_config.cpp
+    tokenizer/json_fields.cpp
+    tokenizer/json_steps.cpp
+    tokenizer/load_json.cpp
+    tokenizer/load_vocab.cpp
+    tokenizer/normalizer.cpp
+    tokenizer/pattern.cpp
+    tokenizer/pre_patterns.cpp
+    tokenizer/pre_tokenizer.cpp
+    tokenizer/stop_tokens.cpp
     tokenizer/tokenizer.cpp
+    tokenizer/utf8.cpp
   DEPS
     tq_config
   PRIVATE_DEPS

@@ -1,7 +1,7 @@
 #pragma once
-// Tokenizer: text <-> token ids. Immutable after loading; every method may be called from any thread at
-// once. No LibTorch. Loaded by models/tokenizer/load.h from GGUF metadata, tokenizer.json or a
-// sentencepiece .model file.
+// Tokenizer: text <-> token ids. Immutable after loading; every method may be called from any
+// thread at once. No LibTorch. Loaded by models/tokenizer/load.h from GGUF metadata, tokenizer.json
+// or a sentencepiece .model file.
 
 #include <cstdint>
 #include <memory>
@@ -25,7 +25,8 @@ struct SpecialTokens {
   TokenId eos = -1;
   TokenId pad = -1;
   TokenId unk = -1;
-  std::vector<TokenId> stop;  // every id that ends a turn (eos, <|im_end|>, <|eot_id|> ...); holds eos
+  std::vector<TokenId>
+      stop;  // every id that ends a turn (eos, <|im_end|>, <|eot_id|> ...); holds eos
 };
 
 class Tokenizer {
@@ -36,11 +37,13 @@ class Tokenizer {
   virtual const SpecialTokens& special() const noexcept = 0;
 
   // Invalid UTF-8 in `text` is encoded byte by byte, never refused.
-  virtual std::vector<TokenId> encode(std::string_view text, const EncodeOptions& options) const = 0;
+  virtual std::vector<TokenId> encode(std::string_view text,
+                                      const EncodeOptions& options) const = 0;
 
-  // The bytes that `id` adds to a text (may end inside a UTF-8 sequence). A control token gives "" unless
-  // `show_control`. Concatenating pieces gives the decoded text; a sentencepiece model's first leading
-  // space is the caller's to drop (strips_leading_space()). id outside [0, vocab_size) gives "".
+  // The bytes that `id` adds to a text (may end inside a UTF-8 sequence). A control token gives ""
+  // unless `show_control`. Concatenating pieces gives the decoded text; a sentencepiece model's
+  // first leading space is the caller's to drop (strips_leading_space()). id outside [0,
+  // vocab_size) gives "".
   virtual std::string_view piece(TokenId id, bool show_control) const noexcept = 0;
 
   virtual bool is_control(TokenId id) const noexcept = 0;
