@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "config/engine_config.h"
 #include "config/ids.h"
@@ -38,6 +39,7 @@ class Decoder {
 struct DecoderOptions {
   ComputeType dtype = ComputeType::kAuto;
   int threads = 1;
+  std::string_view linear = "auto";  // kernel of the linear layers, kernels/linear.h
 };
 
 // attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong

@@ -1,0 +1,128 @@
+#include "engine/torch_runner.h"
+
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <exception>
+#include <string>
+#include <utility>
+
+#include "config/check.h"
+
+namespace tq::engine {
+
+int TorchRunner::compute_threads(const EngineConfig& config) noexcept {
+  if (config.threads > 0) return config.threads;
+  cpu_set_t allowed;
+  CPU_ZERO(&allowed);
+  if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
+  return std::max(1, CPU_COUNT(&allowed));
+}
+
+Result<quant::BlockLayout> TorchRunner::plan_layout(const EngineConfig& config,
+                                                    const models::ModelSpec& spec) {
+  return quant::BlockLayout::create(
+      {.n_layers = spec.n_layers, .n_kv_heads = spec.n_kv_heads, .head_dim = spec.head_dim},
+      config.kv.formats, config.kv.block_tokens);
+}
+
+uint64_t TorchRunner::estimate_weight_bytes(const EngineConfig& config,
+                                            const models::ModelSpec& spec) noexcept {
+  const uint64_t bytes_per_weight = config.dtype == ComputeType::kF32 ? 4 : 2;
+  return static_cast<uint64_t>(spec.n_parameters) * bytes_per_weight;
+}
+
+TorchRunner::TorchRunner(std::unique_ptr<kernels::PagedAttention> attention,
+                         kernels::KvArena arena,
+                         std::unique_ptr<models::Decoder> decoder)
+    : attention_(std::move(attention)), arena_(std::move(arena)), decoder_(std::move(decoder)) {}
+
+Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& config,
+                                                         const models::WeightSource& source,
+                                                         kernels::PoolSizes pools) {
+  const models::ModelSpec& spec = source.spec();
+  const int threads = compute_threads(config);
+  // Matrix products and attention run on our own pool; LibTorch's would only fight it for the
+  // cores.
+  at::set_num_threads(1);
+  TQ_ASSIGN(auto attention,
+            kernels::make_backend(config.backend, {.shape = {.n_layers = spec.n_layers,
+                                                             .n_kv_heads = spec.n_kv_heads,
+                                                             .head_dim = spec.head_dim},
+                                                   .kv = config.kv,
+                                                   .n_heads = spec.n_heads,
+                                                   .n_threads = threads}));
+  try {
+    TQ_ASSIGN(auto decoder,
+              models::make_decoder(source, *attention,
+                                   {.dtype = config.dtype, .threads = threads, .linear = "auto"}));
+    TQ_ASSIGN(auto arena, attention->allocate(pools));
+    return std::unique_ptr<TorchRunner>(
+        new TorchRunner(std::move(attention), std::move(arena), std::move(decoder)));
+  } catch (const std::exception& failure) {
+    return Error{Code::kInternal, std::string("loading the model: ") + failure.what(),
+                 source.path()};
+  }
+}
+
+int TorchRunner::vocab_size() const noexcept { return decoder_->spec().vocab_size; }
+
+Result<StepLogits> TorchRunner::run(const StepPlan& plan) {
+  try {
+    return run_checked(plan);
+  } catch (
+      const std::exception& failure) {  // LibTorch, or no memory: the step fails, not the process
+    return Error{Code::kInternal, std::string("model step: ") + failure.what(), ""};
+  }
+}
+
+Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan) {
+  const at::NoGradGuard no_grad;
+  for (const SealOp& op : plan.seals) {
+    TQ_TRY(attention_->seal({.arena = &arena_, .hot = op.hot, .sealed = op.sealed}));
+  }
+  fill_batch(plan);
+  if (batch_.n_tokens == 0) return StepLogits{};
+  TQ_ASSIGN(const kernels::AttnPlan* attn_plan, attention_->plan(batch_, arena_));
+  TQ_ASSIGN(const auto logits, decoder_->forward({.tokens = tokens_,
+                                                  .positions = positions_,
+                                                  .logit_rows = logit_rows_,
+                                                  .plan = attn_plan,
+                                                  .arena = &arena_}));
+  return StepLogits{logits};
+}
+
+void TorchRunner::fill_batch(const StepPlan& plan) {
+  batch_.n_seqs = static_cast<int32_t>(plan.items.size());
+  batch_.token_indptr.assign(1, 0);
+  batch_.first_position.clear();
+  batch_.hot_indptr.assign(1, 0);
+  batch_.hot_blocks.clear();
+  batch_.hot_first.clear();
+  batch_.sealed_indptr.assign(1, 0);
+  batch_.sealed_blocks.clear();
+  tokens_.clear();
+  positions_.clear();
+  logit_rows_.clear();
+  for (const StepItem& item : plan.items) {
+    tokens_.insert(tokens_.end(), item.tokens.begin(), item.tokens.end());
+    for (size_t i = 0; i < item.tokens.size(); ++i) {
+      positions_.push_back(item.first + static_cast<int32_t>(i));
+    }
+    batch_.token_indptr.push_back(static_cast<int32_t>(tokens_.size()));
+    batch_.first_position.push_back(item.first);
+    batch_.hot_blocks.insert(batch_.hot_blocks.end(), item.hot_blocks.begin(),
+                             item.hot_blocks.end());
+    batch_.hot_first.insert(batch_.hot_first.end(), item.hot_first.begin(), item.hot_first.end());
+    batch_.hot_indptr.push_back(static_cast<int32_t>(batch_.hot_blocks.size()));
+    batch_.sealed_blocks.insert(batch_.sealed_blocks.end(), item.sealed_blocks.begin(),
+                                item.sealed_blocks.end());
+    batch_.sealed_indptr.push_back(static_cast<int32_t>(batch_.sealed_blocks.size()));
+    if (item.sample) logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
+  }
+  batch_.n_tokens = static_cast<int32_t>(tokens_.size());
+}
+
+}  // namespace tq::engine

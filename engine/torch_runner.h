@@ -1,0 +1,61 @@
+#pragma once
+// TorchRunner: the StepRunner that serves. Owns the attention backend, the KV arena and the
+// decoder; turns a StepPlan into one PagedBatch and one forward pass. Built on the main thread, run
+// on the engine's. No LibTorch type appears here.
+
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "config/engine_config.h"
+#include "config/result.h"
+#include "engine/step_runner.h"
+#include "kernels/kv_arena.h"
+#include "kernels/paged_attention.h"
+#include "models/decoder.h"
+#include "models/weights/weight_source.h"
+
+namespace tq::engine {
+
+class TorchRunner final : public StepRunner {
+ public:
+  // Threads that config.threads stands for: itself, or the cores this process may use.
+  static int compute_threads(const EngineConfig& config) noexcept;
+  // The store's layout for this model, before any memory is spent: what plan_memory() works from.
+  static Result<quant::BlockLayout> plan_layout(const EngineConfig& config,
+                                                const models::ModelSpec& spec);
+  // Bytes of the weights once loaded, within a few per cent.
+  static uint64_t estimate_weight_bytes(const EngineConfig& config,
+                                        const models::ModelSpec& spec) noexcept;
+
+  // Loads the weights, then allocates the pools.
+  static Result<std::unique_ptr<TorchRunner>> create(const EngineConfig& config,
+                                                     const models::WeightSource& source,
+                                                     kernels::PoolSizes pools);
+
+  int vocab_size() const noexcept override;
+  const quant::BlockLayout& layout() const noexcept override { return attention_->layout(); }
+  kernels::PoolSizes pools() const noexcept override { return arena_.sizes(); }
+  std::string_view backend() const noexcept { return attention_->name(); }
+  uint64_t weight_bytes() const noexcept { return decoder_->weight_bytes(); }
+
+  Result<StepLogits> run(const StepPlan& plan) override;
+
+ private:
+  TorchRunner(std::unique_ptr<kernels::PagedAttention> attention,
+              kernels::KvArena arena,
+              std::unique_ptr<models::Decoder> decoder);
+  Result<StepLogits> run_checked(const StepPlan& plan);
+  void fill_batch(const StepPlan& plan);
+
+  std::unique_ptr<kernels::PagedAttention> attention_;
+  kernels::KvArena arena_;
+  std::unique_ptr<models::Decoder> decoder_;
+  // Workspace of one step, kept so that its memory is.
+  kernels::PagedBatch batch_;
+  std::vector<TokenId> tokens_;
+  std::vector<int32_t> positions_;
+  std::vector<int32_t> logit_rows_;
+};
+
+}  // namespace tq::engine

@@ -1,0 +1,41 @@
+// The explicit list of model families: no static registration, so nothing depends on link order.
+
+#include <array>
+#include <string>
+
+#include "models/decoder.h"
+#include "models/llama.h"
+
+namespace tq::models {
+namespace {
+
+struct Family {
+  std::string_view name;
+  Result<std::unique_ptr<Decoder>> (*make)(const WeightSource&,
+                                           kernels::PagedAttention&,
+                                           const DecoderOptions&);
+};
+
+constexpr std::array kFamilies{
+    Family{"llama", make_llama},
+    Family{"mistral", make_llama},
+    Family{"qwen2", make_llama},
+    Family{"qwen3", make_llama},
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
+                                              kernels::PagedAttention& attention,
+                                              const DecoderOptions& options) {
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (family.name == source.spec().family) return family.make(source, attention, options);
+    if (!known.empty()) known += ", ";
+    known += family.name;
+  }
+  return Error{Code::kUnsupported,
+               "model family '" + source.spec().family + "' is not one of " + known, source.path()};
+}
+
+}  // namespace tq::models

@@ -1,0 +1,7 @@
+# The decoder on LibTorch.
+if(TQ_TORCH)
+  tq_library(tq_models
+    SOURCES attention_layer.cpp layers.cpp llama.cpp registry.cpp rope.cpp
+    DEPS tq_weights tq_kernels tq_linear)
+  tq_use_torch(tq_models)
+endif()
