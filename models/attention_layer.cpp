@@ -51,8 +51,9 @@ Result<at::Tensor> AttentionLayer::forward(const at::Tensor& x, const StepContex
   const int64_t q_size = n_heads_ * head_dim_;
   const int64_t kv_size = n_kv_heads_ * head_dim_;
   const at::Tensor qkv = qkv_.forward(x);
-  at::Tensor q = qkv.narrow(1, 0, q_size).reshape({n_tokens * n_heads_, head_dim_});
-  at::Tensor k = qkv.narrow(1, q_size, kv_size).reshape({n_tokens * n_kv_heads_, head_dim_});
+  at::Tensor q = qkv.narrow(1, 0, q_size).contiguous().view({n_tokens * n_heads_, head_dim_});
+  at::Tensor k =
+      qkv.narrow(1, q_size, kv_size).contiguous().view({n_tokens * n_kv_heads_, head_dim_});
   const at::Tensor v = qkv.narrow(1, q_size + kv_size, kv_size).contiguous();
   if (q_norm_) {
     q = q_norm_->forward(q);
