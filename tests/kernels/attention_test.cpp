@@ -1,0 +1,157 @@
+// Every backend against the dense oracle and against the scalar backend's bytes: formats x
+// head_dims x groups x odd sizes x kinds of data, block ids shuffled, memory poisoned.
+#include <catch2/catch.hpp>
+
+#include <cstring>
+
+#include "tests/kernels/dense_store.h"
+#include "tests/kernels/world.h"
+
+namespace tq::kernels::test {
+namespace {
+
+constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2};
+constexpr int kHeadDims[] = {64, 80, 96, 128, 256};
+
+WorldOptions world_options(const std::string& backend, KvFormats formats, int head_dim, int group) {
+  WorldOptions options;
+  options.backend = backend;
+  options.attention.shape = {.n_layers = 1, .n_kv_heads = 2, .head_dim = head_dim};
+  options.attention.kv.formats = formats;
+  options.attention.n_heads = 2 * group;
+  options.seed = static_cast<uint64_t>(
+      1000 * head_dim + 10 * group + static_cast<int>(formats.k) * 4 + static_cast<int>(formats.v));
+  return options;
+}
+
+// Feeds a sequence in the given chunks, sealing each full block as soon as it lies before the next
+// row, except every `hot_every`-th (0: seal none). Checks the last row of each chunk.
+double feed(
+    World& world, DenseStore& dense, int seq, const std::vector<int>& chunks, int hot_every) {
+  double worst = 0.0;
+  for (const int n : chunks) {
+    world.step({{seq, n}});
+    dense.append(seq, n);
+    const int64_t position = world.length(seq) - 1;
+    worst = std::max(worst, dense.error_ratio(seq, position, world.output(seq, position)));
+    for (int i = 0; hot_every > 0 && i < world.n_full_blocks(seq); ++i) {
+      if (i % hot_every == 0 || world.is_sealed(seq, i)) continue;
+      world.seal(seq, i);
+      dense.seal(seq, i);
+    }
+  }
+  return worst;
+}
+
+bool same_bytes(const World& a, const World& b) {
+  const ArenaBytes bytes = arena_parts(a.arena().layout(), a.arena().sizes());
+  return std::memcmp(a.arena().hot(0, BlockId{0}), b.arena().hot(0, BlockId{0}), bytes.hot) == 0 &&
+         std::memcmp(a.arena().codes(0, BlockId{0}), b.arena().codes(0, BlockId{0}), bytes.codes) ==
+             0 &&
+         std::memcmp(a.arena().scales(0, BlockId{0}), b.arena().scales(0, BlockId{0}),
+                     bytes.scales) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("every pair of formats and head_dim equals the oracle", "[attention]") {
+  int group = 1;
+  for (const KvFormat k : kFormats) {
+    for (const KvFormat v : kFormats) {
+      for (const int head_dim : kHeadDims) {
+        group = group % 16 + 1;  // all groups in turn
+        const WorldOptions scalar_options = world_options("scalar", {k, v}, head_dim, group);
+        World scalar(scalar_options);
+        DenseStore scalar_dense(scalar_options);
+        const std::vector<int> chunks{33, 32, 64, 1, 70, 1};
+        const double scalar_ratio = feed(scalar, scalar_dense, 7, chunks, 3);
+        INFO(to_string(KvFormats{k, v}) << " head_dim " << head_dim << " group " << group);
+        CHECK(scalar_ratio < 1.0);
+        for (const std::string& name : backends_under_test()) {
+          if (name == "scalar") continue;
+          INFO(name);
+          World world(world_options(name, {k, v}, head_dim, group));
+          DenseStore dense(scalar_options);
+          CHECK(feed(world, dense, 7, chunks, 3) < 1.0);
+          CHECK(same_bytes(world, scalar));
+          CHECK(world.poison_intact());
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("odd lengths, decode and prefill, all groups", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    for (int group = 1; group <= 16; ++group) {
+      for (const int n : {1, 2, 31, 32, 33, 63, 64, 65, 127, 129}) {
+        if (name == "scalar" && group % 5 != 1) continue;  // slow, and the same code for all
+        WorldOptions options = world_options(name, {KvFormat::kTq4, KvFormat::kTq4}, 64, group);
+        options.attention.shape.n_kv_heads = 1;
+        options.attention.n_heads = group;
+        World world(options);
+        DenseStore dense(options);
+        INFO(name << " group " << group << " n " << n);
+        CHECK(feed(world, dense, 0, {n, 1, 1, 31, 1}, 2) < 1.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("adversarial data", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    for (const Data data : {Data::kGrowing, Data::kEqual, Data::kTiny, Data::kHuge, Data::kSpiky}) {
+      for (const KvFormats formats :
+           {KvFormats{KvFormat::kTq4, KvFormat::kTq3}, KvFormats{KvFormat::kTq2, KvFormat::kTq4},
+            KvFormats{KvFormat::kTq3, KvFormat::kTq2}, KvFormats{KvFormat::kBf16, KvFormat::kBf16},
+            KvFormats{KvFormat::kBf16, KvFormat::kTq4}}) {
+        WorldOptions options = world_options(name, formats, 128, 3);
+        options.data = data;
+        World world(options);
+        DenseStore dense(options);
+        INFO(name << " " << to_string(data) << " " << to_string(formats));
+        CHECK(feed(world, dense, 3, {40, 1, 150, 1, 200, 1}, 4) < 1.0);
+      }
+    }
+  }
+}
+
+TEST_CASE("a ragged batch of decodes and prefills", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    for (const int block_tokens : {32, 64}) {
+      WorldOptions options = world_options(name, {KvFormat::kTq4, KvFormat::kTq2}, 96, 4);
+      options.attention.kv.block_tokens = block_tokens;
+      options.attention.n_threads = 2;
+      World world(options);
+      DenseStore dense(options);
+      INFO(name << " block_tokens " << block_tokens);
+      for (const auto& [seq, n] : {std::pair{0, 200}, {1, 65}, {2, 1}}) {
+        CHECK(feed(world, dense, seq, {n}, 3) < 1.0);
+      }
+      const std::vector<Chunk> chunks{{0, 1}, {5, 130}, {1, 40}, {2, 1}, {6, 31}};
+      world.step(chunks);
+      for (const Chunk& chunk : chunks) dense.append(chunk.seq, chunk.n_rows);
+      for (const Chunk& chunk : chunks) {
+        for (int64_t row = 0; row < chunk.n_rows; row += 7) {
+          const int64_t position = world.length(chunk.seq) - chunk.n_rows + row;
+          INFO("sequence " << chunk.seq << " position " << position);
+          CHECK(dense.error_ratio(chunk.seq, position, world.output(chunk.seq, position)) < 1.0);
+        }
+      }
+      CHECK(world.poison_intact());
+    }
+  }
+}
+
+TEST_CASE("a batch without tokens does nothing", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    World world(world_options(name, {}, 64, 2));
+    world.step({});
+    world.step({{0, 5}});
+    world.step({{0, 0}, {1, 3}});
+    CHECK(world.length(0) == 5);
+    CHECK(world.length(1) == 3);
+  }
+}
+
+}  // namespace tq::kernels::test

@@ -1,0 +1,166 @@
+#include "tests/kernels/dense_store.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "quant/float16.h"
+
+namespace tq::kernels::test {
+namespace {
+
+constexpr double kFloatEps = 5.97e-8;  // half an ulp, relative
+
+double norm(const float* row, size_t n) {
+  double sum = 0.0;
+  for (size_t j = 0; j < n; ++j) sum += static_cast<double>(row[j]) * row[j];
+  return std::sqrt(sum);
+}
+
+}  // namespace
+
+DenseStore::DenseStore(const WorldOptions& options) : options_(options) {
+  const KvConfig& kv = options.attention.kv;
+  const int dim = options.attention.shape.head_dim;
+  if (!kv.formats.sealed_is_hot()) {
+    rotation_ = quant::Rotation::create({.kind = kv.rotation, .dim = dim, .seed = kv.seed}).value();
+  }
+  if (kv.formats.k != KvFormat::kBf16) {
+    k_codec_ = quant::RowCodec::create(dim, quant::entry_bits(kv.formats.k), kv.scale_rule).value();
+  }
+  if (kv.formats.v != KvFormat::kBf16) {
+    v_codec_ = quant::RowCodec::create(dim, quant::entry_bits(kv.formats.v), kv.scale_rule).value();
+  }
+}
+
+std::vector<float> DenseStore::store_rows(Kind kind, int seq, int64_t position) const {
+  const quant::KvShape shape = options_.attention.shape;
+  std::vector<float> all;
+  for (LayerIdx layer = 0; layer < shape.n_layers; ++layer) {
+    std::vector<float> rows = make_rows({.seed = options_.seed,
+                                         .data = options_.data,
+                                         .kind = kind,
+                                         .seq = seq,
+                                         .position = position,
+                                         .layer = layer},
+                                        shape.n_kv_heads, shape.head_dim);
+    if (rotation_) rotation_->apply(rows);
+    for (float& value : rows) value = quant::bf16_to_float(quant::float_to_bf16(value));
+    all.insert(all.end(), rows.begin(), rows.end());
+  }
+  return all;
+}
+
+void DenseStore::append(int seq, int n_rows) {
+  std::vector<Token>& tokens = sequences_[seq];
+  for (int row = 0; row < n_rows; ++row) {
+    const auto position = static_cast<int64_t>(tokens.size());
+    tokens.push_back({store_rows(Kind::kK, seq, position), store_rows(Kind::kV, seq, position)});
+  }
+}
+
+void DenseStore::seal_rows(std::vector<float>& rows, const quant::RowCodec& codec) const {
+  const auto dim = static_cast<size_t>(codec.dim());
+  std::vector<uint8_t> codes(dim);
+  for (size_t at = 0; at < rows.size(); at += dim) {
+    const std::span<float> row(rows.data() + at, dim);
+    const uint16_t scale = codec.encode(row, codes).value();
+    codec.decode(codes, scale, row);
+  }
+}
+
+void DenseStore::seal(int seq, int block_index) {
+  const int n = options_.attention.kv.block_tokens;
+  for (int slot = 0; slot < n; ++slot) {
+    Token& token = sequences_.at(seq).at(static_cast<size_t>(block_index * n + slot));
+    if (k_codec_) seal_rows(token.k, *k_codec_);
+    if (v_codec_) seal_rows(token.v, *v_codec_);
+  }
+}
+
+// How far a backend may be from exact, as a 2-norm of the output in the rotated domain (rotations
+// keep it).
+//
+// Scores. The sealed path rounds q to steps of max|q|/32767: an error of at most half a step times
+// sum |k_j| <= sqrt(d) |k|. The hot path sums d products in float: (d + 8) eps |q| |k|. The largest
+// of each, times the softmax scale, gives delta; weights then err by 2 delta relative to their sum
+// (a weight's own error and the normaliser's), and 2 * 4e-7 for exp2 and its argument's rounding,
+// which is eps times the score's size. Values. Sealed weights are rounded to half of 1/32767 of a
+// tile's largest weight x scale; a tile's 32 rows then err by 32/65534 |v|max, with |v|
+// over-estimated by 3 (level 127 stands for c_max < 3 rms) where rows of unlike norm share a tile.
+// Sums of n products in float add (n / 8 + 64) eps. The inverse rotation adds its d-term float sum.
+double DenseStore::head_ratio(const std::vector<Token>& tokens,
+                              int64_t position,
+                              size_t kv_row,
+                              std::vector<float> q,
+                              const float* output) const {
+  const size_t dim = q.size();
+  if (rotation_) rotation_->apply(q);
+  const double scale = 1.0f / std::sqrt(static_cast<float>(dim));
+  std::vector<double> scores;
+  double largest = -std::numeric_limits<double>::infinity();
+  double k_norm = 0.0;
+  double v_norm = 0.0;
+  for (int64_t t = 0; t <= position; ++t) {
+    const float* const k = tokens[static_cast<size_t>(t)].k.data() + kv_row * dim;
+    double dot = 0.0;
+    for (size_t j = 0; j < dim; ++j) dot += static_cast<double>(q[j]) * k[j];
+    scores.push_back(dot * scale);
+    largest = std::max(largest, scores.back());
+    k_norm = std::max(k_norm, norm(k, dim));
+    v_norm = std::max(v_norm, norm(tokens[static_cast<size_t>(t)].v.data() + kv_row * dim, dim));
+  }
+  std::vector<double> sum(dim, 0.0);
+  double total = 0.0;
+  for (int64_t t = 0; t <= position; ++t) {
+    const double weight = std::exp(scores[static_cast<size_t>(t)] - largest);
+    total += weight;
+    const float* const v = tokens[static_cast<size_t>(t)].v.data() + kv_row * dim;
+    for (size_t j = 0; j < dim; ++j) sum[j] += weight * v[j];
+  }
+  std::vector<float> want(dim);
+  for (size_t j = 0; j < dim; ++j) want[j] = static_cast<float>(sum[j] / total);
+  if (rotation_) rotation_->apply_inverse(want);
+
+  double q_max = 0.0;
+  for (const float value : q) q_max = std::max(q_max, std::abs(static_cast<double>(value)));
+  const double d = static_cast<double>(dim);
+  const double q_norm = norm(q.data(), dim);
+  const double delta =
+      scale * k_norm *
+      ((k_codec_ ? q_max / 65534.0 * std::sqrt(d) : 0.0) + (d + 8.0) * kFloatEps * q_norm);
+  const double sums = (static_cast<double>(position) / 8.0 + 64.0 + d) * kFloatEps;
+  const double weights = v_codec_ ? 3.0 * 32.0 / 65534.0 : 0.0;
+  const double tolerance = v_norm * (2.0 * (delta + 4e-7) + weights + sums) + 1e-30;
+  double error = 0.0;
+  for (size_t j = 0; j < dim; ++j) error += std::pow(static_cast<double>(output[j]) - want[j], 2);
+  const double ratio = std::sqrt(error) / tolerance;
+  return std::isfinite(ratio) ? ratio : std::numeric_limits<double>::infinity();
+}
+
+double DenseStore::error_ratio(int seq, int64_t position, const std::vector<float>& output) const {
+  const AttentionOptions& attention = options_.attention;
+  const auto dim = static_cast<size_t>(attention.shape.head_dim);
+  const int group = attention.n_heads / attention.shape.n_kv_heads;
+  double worst = 0.0;
+  size_t at = 0;
+  for (LayerIdx layer = 0; layer < attention.shape.n_layers; ++layer) {
+    const std::vector<float> q = make_rows({.seed = options_.seed,
+                                            .data = options_.data,
+                                            .kind = Kind::kQ,
+                                            .seq = seq,
+                                            .position = position,
+                                            .layer = layer},
+                                           attention.n_heads, attention.shape.head_dim);
+    for (int head = 0; head < attention.n_heads; ++head, at += dim) {
+      const auto kv_row = static_cast<size_t>(layer * attention.shape.n_kv_heads + head / group);
+      const auto start = q.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(head) * dim);
+      worst = std::max(
+          worst, head_ratio(sequences_.at(seq), position, kv_row,
+                            {start, start + static_cast<ptrdiff_t>(dim)}, output.data() + at));
+    }
+  }
+  return worst;
+}
+
+}  // namespace tq::kernels::test

@@ -1,0 +1,44 @@
+#pragma once
+// AVX-512 in software, for avx512_emulated.cpp only: SIMDe under the intrinsics' own names, and the
+// few that SIMDe 0.7.4 lacks. Needs AVX2 and F16C of the machine.
+
+#define SIMDE_ENABLE_NATIVE_ALIASES
+#include <immintrin.h>
+#include <simde/x86/avx512.h>
+
+// Where the compiler's headers have the real AVX-512 names, as inline functions that need the ISA,
+// SIMDe's macros of the same names take precedence. The ones below have none.
+
+static inline simde__m512 tq_emulated_cvtph_ps(__m256i halves) {
+  simde__m512 result;
+  alignas(64) float floats[16];
+  _mm256_store_ps(floats, _mm256_cvtph_ps(_mm256_castsi256_si128(halves)));
+  _mm256_store_ps(floats + 8, _mm256_cvtph_ps(_mm256_extracti128_si256(halves, 1)));
+  result = simde_mm512_loadu_ps(floats);
+  return result;
+}
+#undef _mm512_cvtph_ps
+#define _mm512_cvtph_ps(halves) tq_emulated_cvtph_ps(halves)
+
+static inline simde__m512i tq_emulated_cvtps_epi32(simde__m512 x) {
+  alignas(64) float floats[16];
+  alignas(64) int32_t integers[16];
+  simde_mm512_storeu_ps(floats, x);
+  for (int i = 0; i < 16; i += 8) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(integers + i),
+                       _mm256_cvtps_epi32(_mm256_load_ps(floats + i)));
+  }
+  return simde_mm512_loadu_si512(integers);
+}
+#undef _mm512_cvtps_epi32
+#define _mm512_cvtps_epi32(x) tq_emulated_cvtps_epi32(x)
+
+static inline simde__m512 tq_emulated_cvtepi32_ps(simde__m512i x) {
+  alignas(64) float floats[16];
+  alignas(64) int32_t integers[16];
+  simde_mm512_storeu_si512(integers, x);
+  for (int i = 0; i < 16; ++i) floats[i] = static_cast<float>(integers[i]);
+  return simde_mm512_loadu_ps(floats);
+}
+#undef _mm512_cvtepi32_ps
+#define _mm512_cvtepi32_ps(x) tq_emulated_cvtepi32_ps(x)

@@ -1,0 +1,260 @@
+#include "tests/kernels/world.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <numeric>
+#include <stdexcept>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "quant/random.h"
+#include "tests/kernels/avx512_emulated.h"
+
+namespace tq::kernels::test {
+namespace {
+
+constexpr int kPoison = 0xff;  // bf16 and fp16 NaN, and the largest code
+
+template <class T>
+T need(Result<T> result) {
+  if (!result.ok()) throw std::runtime_error(result.error().describe());
+  return std::move(result).value();
+}
+void need(Result<void> result) {
+  if (!result.ok()) throw std::runtime_error(result.error().describe());
+}
+
+uint64_t mix(uint64_t a, uint64_t b) {
+  return (a ^ (b + 0x9e3779b97f4a7c15ull + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdull;
+}
+
+std::vector<int32_t> shuffled(int n, uint64_t seed) {
+  std::vector<int32_t> ids(static_cast<size_t>(n));
+  std::iota(ids.begin(), ids.end(), 0);
+  quant::Rng rng(seed, quant::RngStream::kData);
+  for (int i = n - 1; i > 0; --i) {
+    std::swap(ids[static_cast<size_t>(i)], ids[static_cast<size_t>(rng.below(i + 1))]);
+  }
+  return ids;
+}
+
+}  // namespace
+
+std::string to_string(Data data) {
+  switch (data) {
+    case Data::kGaussian: return "gaussian";
+    case Data::kGrowing: return "growing";
+    case Data::kEqual: return "equal";
+    case Data::kTiny: return "tiny";
+    case Data::kHuge: return "huge";
+    case Data::kSpiky: return "spiky";
+  }
+  return "?";
+}
+
+std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim) {
+  uint64_t seed =
+      mix(mix(mix(key.seed, static_cast<uint64_t>(key.kind)), static_cast<uint64_t>(key.seq)),
+          static_cast<uint64_t>(key.layer));
+  const bool same_at_all_positions = (key.data == Data::kEqual && key.kind == Kind::kK) ||
+                                     (key.data == Data::kGrowing && key.kind != Kind::kV);
+  if (!same_at_all_positions) seed = mix(seed, static_cast<uint64_t>(key.position) + 1);
+  // Growing: keys and queries of all heads point the same way, keys get longer.
+  if (key.data == Data::kGrowing && key.kind != Kind::kV)
+    seed = mix(key.seed, static_cast<uint64_t>(key.layer));
+  quant::Rng rng(seed, quant::RngStream::kData);
+  std::vector<float> rows(static_cast<size_t>(n_heads) * static_cast<size_t>(head_dim));
+  if (key.data == Data::kGrowing && key.kind != Kind::kV) {
+    for (int j = 0; j < head_dim; ++j)
+      rows[static_cast<size_t>(j)] = static_cast<float>(rng.gaussian());
+    for (size_t i = static_cast<size_t>(head_dim); i < rows.size(); ++i)
+      rows[i] = rows[i - static_cast<size_t>(head_dim)];
+    const float length = key.kind == Kind::kQ ? 1.0f : 0.02f * static_cast<float>(key.position + 1);
+    for (float& value : rows) value *= length;
+    return rows;
+  }
+  for (float& value : rows) value = static_cast<float>(rng.gaussian());
+  float factor = 1.0f;
+  if (key.data == Data::kTiny && key.kind != Kind::kQ) factor = 1e-4f;
+  if (key.data == Data::kHuge) factor = key.kind == Kind::kQ ? 1e-5f : 3e5f;
+  if (key.data == Data::kSpiky) {
+    factor = key.position % 3 == 1 && key.kind != Kind::kQ ? 0.0f : 0.05f;
+    for (size_t i = 0; i < rows.size(); i += static_cast<size_t>(head_dim)) {
+      rows[i + static_cast<size_t>(rng.below(head_dim))] *= 200.0f;
+    }
+  }
+  for (float& value : rows) value *= factor;
+  return rows;
+}
+
+std::vector<std::string> backends_under_test() {
+  std::vector<std::string> names;
+  for (const std::string_view name : available_backends()) names.emplace_back(name);
+  if (std::find(names.begin(), names.end(), "avx2") != names.end())
+    names.emplace_back("avx512-emulated");
+  return names;
+}
+
+std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
+                                                  const AttentionOptions& options) {
+  if (name == "avx512-emulated")
+    return need(cpu::make_cpu_backend(cpu::avx512_emulated::kernels(), options));
+  return need(make_backend(name, options));
+}
+
+World::World(const WorldOptions& options)
+    : options_(options),
+      backend_(make_test_backend(options.backend, options.attention)),
+      free_hot_(shuffled(options.pools.hot_blocks, options.seed + 1)),
+      free_sealed_(shuffled(options.pools.sealed_blocks, options.seed + 2)),
+      hot_used_(static_cast<size_t>(options.pools.hot_blocks)),
+      sealed_used_(static_cast<size_t>(options.pools.sealed_blocks)) {
+  arena_ = std::make_unique<KvArena>(need(backend_->allocate(options.pools)));
+  const ArenaBytes bytes = arena_parts(backend_->layout(), options.pools);
+  std::memset(arena_->hot(0, BlockId{0}), kPoison, bytes.hot);
+  std::memset(arena_->codes(0, BlockId{0}), kPoison, bytes.codes);
+  std::memset(reinterpret_cast<std::byte*>(arena_->scales(0, BlockId{0})), kPoison, bytes.scales);
+}
+
+BlockId World::take(std::vector<int32_t>& pool) {
+  if (pool.empty()) throw std::runtime_error("the test's pool is too small");
+  const BlockId id{pool.back()};
+  pool.pop_back();
+  return id;
+}
+
+PagedBatch World::make_batch(const std::vector<Chunk>& chunks) {
+  const int block_tokens = options_.attention.kv.block_tokens;
+  PagedBatch batch;
+  batch.token_indptr = batch.hot_indptr = batch.sealed_indptr = {0};
+  for (const Chunk& chunk : chunks) {
+    Sequence& sequence = sequences_[chunk.seq];
+    const int64_t end = sequence.length + chunk.n_rows;
+    while (static_cast<int64_t>(sequence.blocks.size()) * block_tokens < end) {
+      sequence.blocks.push_back({.sealed = false, .id = take(free_hot_)});
+      hot_used_[static_cast<size_t>(raw(sequence.blocks.back().id))] = true;
+    }
+    batch.first_position.push_back(static_cast<int32_t>(sequence.length));
+    for (size_t i = 0; i < sequence.blocks.size(); ++i) {
+      if (sequence.blocks[i].sealed) {
+        batch.sealed_blocks.push_back(sequence.blocks[i].id);
+      } else {
+        batch.hot_blocks.push_back(sequence.blocks[i].id);
+        batch.hot_first.push_back(static_cast<int32_t>(i) * block_tokens);
+      }
+    }
+    batch.n_tokens += chunk.n_rows;
+    ++batch.n_seqs;
+    batch.token_indptr.push_back(batch.n_tokens);
+    batch.hot_indptr.push_back(static_cast<int32_t>(batch.hot_blocks.size()));
+    batch.sealed_indptr.push_back(static_cast<int32_t>(batch.sealed_blocks.size()));
+  }
+  return batch;
+}
+
+void World::step(const std::vector<Chunk>& chunks) {
+  const quant::KvShape shape = options_.attention.shape;
+  const PagedBatch batch = make_batch(chunks);
+  const AttnPlan* const plan = need(backend_->plan(batch, *arena_));
+  const auto gather = [&](Kind kind, LayerIdx layer, int n_heads) {
+    std::vector<float> all;
+    for (const Chunk& chunk : chunks) {
+      for (int row = 0; row < chunk.n_rows; ++row) {
+        const std::vector<float> one = make_rows({.seed = options_.seed,
+                                                  .data = options_.data,
+                                                  .kind = kind,
+                                                  .seq = chunk.seq,
+                                                  .position = sequences_[chunk.seq].length + row,
+                                                  .layer = layer},
+                                                 n_heads, shape.head_dim);
+        all.insert(all.end(), one.begin(), one.end());
+      }
+    }
+    return all;
+  };
+  const int n_heads = options_.attention.n_heads;
+  const auto row_size = static_cast<size_t>(n_heads * shape.head_dim);
+  for (LayerIdx layer = 0; layer < shape.n_layers; ++layer) {
+    const std::vector<float> k = gather(Kind::kK, layer, shape.n_kv_heads);
+    const std::vector<float> v = gather(Kind::kV, layer, shape.n_kv_heads);
+    const std::vector<float> q = gather(Kind::kQ, layer, n_heads);
+    std::vector<float> out(q.size(), std::nanf(""));
+    need(backend_->append({.plan = plan, .arena = arena_.get(), .layer = layer, .k = k, .v = v}));
+    need(backend_->attend({.plan = plan,
+                           .arena = arena_.get(),
+                           .layer = layer,
+                           .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+                           .q = q,
+                           .out = out}));
+    size_t at = 0;
+    for (const Chunk& chunk : chunks) {
+      for (int row = 0; row < chunk.n_rows; ++row, at += row_size) {
+        std::vector<float>& kept = outputs_[{chunk.seq, sequences_[chunk.seq].length + row}];
+        if (layer == 0) kept.clear();
+        kept.insert(kept.end(), out.begin() + static_cast<ptrdiff_t>(at),
+                    out.begin() + static_cast<ptrdiff_t>(at + row_size));
+      }
+    }
+  }
+  for (const Chunk& chunk : chunks) sequences_[chunk.seq].length += chunk.n_rows;
+}
+
+bool World::can_seal(int seq, int index) const {
+  return index < n_full_blocks(seq) && !is_sealed(seq, index) && !free_sealed_.empty();
+}
+
+void World::seal(int seq, int index) {
+  Block& block = sequences_.at(seq).blocks.at(static_cast<size_t>(index));
+  const BlockId sealed = take(free_sealed_);
+  need(backend_->seal({.arena = arena_.get(), .hot = block.id, .sealed = sealed}));
+  sealed_used_[static_cast<size_t>(raw(sealed))] = true;
+  free_hot_.insert(free_hot_.begin(), raw(block.id));
+  block = {.sealed = true, .id = sealed};
+}
+
+void World::free_sequence(int seq) {
+  for (const Block& block : sequences_.at(seq).blocks) {
+    std::vector<int32_t>& pool = block.sealed ? free_sealed_ : free_hot_;
+    pool.insert(pool.begin(), raw(block.id));
+  }
+  sequences_.erase(seq);
+}
+
+int64_t World::length(int seq) const {
+  const auto found = sequences_.find(seq);
+  return found == sequences_.end() ? 0 : found->second.length;
+}
+
+int World::n_full_blocks(int seq) const {
+  return static_cast<int>(length(seq) / options_.attention.kv.block_tokens);
+}
+
+bool World::is_sealed(int seq, int index) const {
+  return sequences_.at(seq).blocks.at(static_cast<size_t>(index)).sealed;
+}
+
+const std::vector<float>& World::output(int seq, int64_t position) const {
+  return outputs_.at({seq, position});
+}
+
+bool World::poison_intact() const {
+  const quant::BlockLayout& layout = arena_->layout();
+  const auto all_poison = [](const void* bytes, size_t n) {
+    const auto* const begin = static_cast<const unsigned char*>(bytes);
+    return std::all_of(begin, begin + n, [](unsigned char byte) { return byte == kPoison; });
+  };
+  for (LayerIdx layer = 0; layer < layout.shape().n_layers; ++layer) {
+    for (int i = 0; i < options_.pools.hot_blocks; ++i) {
+      if (hot_used_[static_cast<size_t>(i)]) continue;
+      if (!all_poison(arena_->hot(layer, BlockId{i}), layout.hot_bytes())) return false;
+    }
+    for (int i = 0; i < options_.pools.sealed_blocks; ++i) {
+      if (sealed_used_[static_cast<size_t>(i)]) continue;
+      if (!all_poison(arena_->codes(layer, BlockId{i}), layout.sealed_code_bytes())) return false;
+      if (!all_poison(arena_->scales(layer, BlockId{i}), layout.sealed_scale_bytes())) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace tq::kernels::test
