@@ -91,6 +91,8 @@ TEST_CASE("each scale rule keeps its promise on every row", "[row_codec]") {
   Rng rng(kSeed + 1, RngStream::kData);
   for (const int dim : {64, 96, 128, 256}) {
     for (int bits = 1; bits <= 8; ++bits) {
+      const RowCodec match = RowCodec::create(dim, bits, ScaleRule::kMatched).value();
+      const RowCodec unbias = RowCodec::create(dim, bits, ScaleRule::kUnbiased).value();
       for (int trial = 0; trial < 20; ++trial) {
         CAPTURE(dim, bits, trial);
         // Norms between 1 and 1e4: the scale is a normal fp16.
@@ -99,13 +101,11 @@ TEST_CASE("each scale rule keeps its promise on every row", "[row_codec]") {
         // One rounding of the scale to fp16; the rest is exact but for float products.
         const double tolerance = 1.1 * kFp16Eps;
 
-        const Coded matched =
-            round_trip(RowCodec::create(dim, bits, ScaleRule::kMatched).value(), row);
+        const Coded matched = round_trip(match, row);
         CHECK(std::sqrt(dot(matched.decoded, matched.decoded) / norm2) ==
               Approx(1.0).epsilon(tolerance));
 
-        const Coded unbiased =
-            round_trip(RowCodec::create(dim, bits, ScaleRule::kUnbiased).value(), row);
+        const Coded unbiased = round_trip(unbias, row);
         CHECK(dot(unbiased.decoded, row) / norm2 == Approx(1.0).epsilon(tolerance));
 
         CHECK(matched.codes == unbiased.codes);
