@@ -5,6 +5,7 @@ PORT ?= 8000
 MODEL ?= .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf
 ARGS ?=
 JOBS ?= $(shell nproc)
+PREFIX ?= build/install
 
 # A model of one's own is not fetched.
 ifeq ($(origin MODEL),file)
@@ -12,12 +13,13 @@ ifeq ($(origin MODEL),file)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build serve test test-slow dev tsan cuda format lint clean distclean
+.PHONY: help setup build install serve test test-slow dev tsan cuda format lint clean distclean
 
 help:
 	@echo "make serve      set up, build, and serve $(notdir $(MODEL)) on $(HOST):$(PORT)"
 	@echo "                (MODEL=path PORT=8000 HOST=127.0.0.1 ARGS='--bits 4 ...')"
 	@echo "make build      build/release/bin/turboquant-server and turboquant-bench"
+	@echo "make install    the programs and the LibTorch they load, in PREFIX=$(PREFIX)"
 	@echo "make test       tests with ASan+UBSan, with TSan, then all of the release build"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make dev        build and test with ASan+UBSan (no LibTorch)"
@@ -39,6 +41,11 @@ build:
 	@cmake/setup.sh build torch
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	cmake --build --preset release --parallel $(JOBS)
+
+# The programs with the LibTorch they load, in PREFIX/bin and PREFIX/lib; as in the Docker image.
+install:
+	@cmake/setup.sh build torch
+	@JOBS=$(JOBS) docker/install.sh $(PREFIX)
 
 serve:
 	@cmake/setup.sh build torch $(MODEL_STEP)

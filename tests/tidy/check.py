@@ -48,8 +48,8 @@ class File:
         self.text = (root / path).read_text(encoding="utf-8", errors="replace")
         self.lines = self.text.split("\n")
         self.is_cpp = self.suffix in CPP
-        # A body is compiled once per instruction set: source text that is included.
-        self.is_body = path.startswith("kernels/") and path.endswith("_body.h")
+        # A body is compiled once per instruction set, in that one's namespace: text, not a header.
+        self.is_body = path.startswith("kernels/") and "TQ_ISA" in self.text
         self.is_header = self.suffix in {".h", ".cuh"} and not self.is_body
         self.is_golden = path.startswith("tests/golden/") and self.suffix not in CPP | SCRIPTS
 
