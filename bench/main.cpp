@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <string_view>
 
+#include "bench/attention_bench.h"
 #include "bench/quant_bench.h"
+#include "bench/serve_bench.h"
 
 namespace {
 
@@ -15,8 +17,12 @@ struct Subcommand {
 };
 
 constexpr std::array kSubcommands{
+    Subcommand{"attention", "attention over packed codes, against bf16 and plain reads",
+               tq::bench::run_attention},
     Subcommand{"quant", "distortion, inner products and speed of the quantisers",
                tq::bench::run_quant},
+    Subcommand{"serve", "load test over HTTP of any OpenAI-compatible server",
+               tq::bench::run_serve},
 };
 
 void print_usage(std::FILE* out) {
