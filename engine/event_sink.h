@@ -44,10 +44,10 @@ struct Usage {
 
 struct Finish {
   FinishReason reason = FinishReason::kStop;
-  std::string stop_string;            // the one that matched, else empty
-  std::optional<TokenId> stop_token;  // the one that ended it
-  Usage usage;
-  std::optional<Error> error;  // with kError
+  std::string stop_string{};            // the one that matched, else empty
+  std::optional<TokenId> stop_token{};  // the one that ended it
+  Usage usage{};
+  std::optional<Error> error{};  // with kError
 };
 
 class EventSink {

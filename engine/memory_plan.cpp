@@ -1,0 +1,199 @@
+#include "engine/memory_plan.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <limits>
+
+#include "engine/kv_needs.h"
+
+namespace tq::engine {
+
+namespace {
+
+constexpr uint64_t kBlocksMax = std::numeric_limits<int32_t>::max() / 2;
+
+std::string bytes_text(double bytes) {
+  constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  size_t unit = 0;
+  while (bytes >= 1024.0 && unit + 1 < std::size(kUnits)) {
+    bytes /= 1024.0;
+    ++unit;
+  }
+  char text[32];
+  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.2f %s", bytes, kUnits[unit]);
+  return text;
+}
+
+std::string decimal(double value, const char* format) {
+  char text[32];
+  std::snprintf(text, sizeof text, format, value);
+  return text;
+}
+
+struct BlockBytes {  // of one block in all layers
+  uint64_t hot = 0;
+  uint64_t sealed = 0;
+};
+
+BlockBytes block_bytes(const quant::BlockLayout& layout) {
+  const auto n_layers = static_cast<uint64_t>(layout.shape().n_layers);
+  return {.hot = n_layers * layout.hot_bytes(),
+          .sealed = n_layers * (layout.sealed_code_bytes() + layout.sealed_scale_bytes())};
+}
+
+Error too_small(uint64_t budget, uint64_t needed, const KvConfig& kv) {
+  return Error{Code::kInvalidArgument,
+               "a KV budget of " + bytes_text(static_cast<double>(budget)) +
+                   " cannot hold one running sequence: it needs at least " +
+                   bytes_text(static_cast<double>(needed)) + " (" + std::to_string(needed) +
+                   " bytes) for " + std::to_string(kv.sink_tokens) + " sink, " +
+                   std::to_string(kv.window_tokens) + " window and " +
+                   std::to_string(kv.seal_stride_tokens) + " stride tokens",
+               "--kv-memory"};
+}
+
+Result<int64_t> wanted_context(const EngineConfig& config, const MemoryFacts& facts) {
+  if (facts.model_context_max < 2) {
+    return Error{Code::kInvalidArgument,
+                 "the model's context is " + std::to_string(facts.model_context_max) + " tokens",
+                 "--model"};
+  }
+  if (config.context_max > facts.model_context_max) {
+    return Error{Code::kInvalidArgument,
+                 "a context of " + std::to_string(config.context_max) +
+                     " tokens is more than the model's " + std::to_string(facts.model_context_max),
+                 "--context"};
+  }
+  return config.context_max > 0 ? config.context_max : facts.model_context_max;
+}
+
+// The budget in bytes. `useful`: more would only hold more of the prefix cache, so no more is taken
+// unasked.
+Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_t useful) {
+  if (facts.available_bytes != 0 && facts.weight_bytes >= facts.available_bytes) {
+    return Error{Code::kInvalidArgument,
+                 "the weights take " + bytes_text(static_cast<double>(facts.weight_bytes)) +
+                     ", but only " + bytes_text(static_cast<double>(facts.available_bytes)) +
+                     " of memory are available",
+                 "--model"};
+  }
+  const uint64_t left = facts.available_bytes - std::min(facts.available_bytes, facts.weight_bytes);
+  if (kv.budget_bytes != 0) {
+    if (facts.available_bytes != 0 && kv.budget_bytes > left) {
+      return Error{Code::kInvalidArgument,
+                   bytes_text(static_cast<double>(kv.budget_bytes)) + " for KV beside " +
+                       bytes_text(static_cast<double>(facts.weight_bytes)) +
+                       " of weights is more than the " +
+                       bytes_text(static_cast<double>(facts.available_bytes)) + " available",
+                   "--kv-memory"};
+    }
+    return kv.budget_bytes;
+  }
+  if (facts.available_bytes == 0) {
+    return Error{Code::kInvalidArgument,
+                 "the memory of this machine cannot be told; give the KV budget", "--kv-memory"};
+  }
+  return std::min(useful, static_cast<uint64_t>(static_cast<double>(left) * kKvShareOfFree));
+}
+
+}  // namespace
+
+Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
+                               const EngineConfig& config,
+                               const MemoryFacts& facts) {
+  const KvConfig& kv = config.kv;
+  const KvNeeds needs(kv);
+  const BlockBytes block = block_bytes(layout);
+  TQ_ASSIGN(const int64_t context, wanted_context(config, facts));
+  const auto n_seqs = static_cast<uint64_t>(std::max(1, config.seqs_max));
+  const auto n_context_blocks =
+      static_cast<uint64_t>((context + kv.block_tokens - 1) / kv.block_tokens);
+
+  // A running sequence: its peak, and room for a whole chunk instead of one token.
+  const auto hot_per_seq = std::min(
+      n_context_blocks, static_cast<uint64_t>(needs.hot_peak(context)) +
+                            static_cast<uint64_t>(kv.seal_stride_tokens / kv.block_tokens));
+  const auto sealed_per_seq = static_cast<uint64_t>(needs.sealed(context));
+  const uint64_t hot_wanted = n_seqs * hot_per_seq;
+  const uint64_t sealed_wanted = n_seqs * sealed_per_seq;
+
+  // The least: a sequence in its steady state, one token at a time.
+  const int64_t short_context = std::min(context, std::max<int64_t>(needs.steady_length(), 2));
+  const auto hot_least = static_cast<uint64_t>(needs.hot_peak(short_context));
+  const auto sealed_least = static_cast<uint64_t>(needs.sealed(short_context));
+  const uint64_t least = hot_least * block.hot + sealed_least * block.sealed;
+
+  TQ_ASSIGN(const uint64_t budget,
+            budget_of(kv, facts, hot_wanted * block.hot + sealed_wanted * block.sealed));
+  if (budget < least) return too_small(budget, least, kv);
+
+  // Running sequences first, but never more than half: past it, long sequences would lack sealed
+  // blocks.
+  uint64_t hot = budget / block.hot;
+  uint64_t sealed = 0;
+  if (sealed_per_seq > 0) {
+    hot = std::clamp(budget / 2 / block.hot, hot_least, std::max(hot_least, hot_wanted));
+    sealed = std::max(sealed_least, (budget - std::min(budget, hot * block.hot)) / block.sealed);
+    hot = (budget - std::min(budget, sealed * block.sealed)) / block.hot;
+  }
+
+  MemoryPlan plan;
+  plan.pools = {.hot_blocks = static_cast<int32_t>(std::min(hot, kBlocksMax)),
+                .sealed_blocks = static_cast<int32_t>(std::min(sealed, kBlocksMax))};
+  plan.context_wanted = context;
+  plan.context_max = needs.length_max(plan.pools, context);
+  plan.weight_bytes = facts.weight_bytes;
+  plan.available_bytes = facts.available_bytes;
+  plan.budget_bytes = budget;
+  plan.hot_bytes = static_cast<uint64_t>(plan.pools.hot_blocks) * block.hot;
+  plan.sealed_bytes = static_cast<uint64_t>(plan.pools.sealed_blocks) * block.sealed;
+  plan.hot_bytes_per_token = layout.hot_bytes_per_token();
+  plan.sealed_bytes_per_token = layout.sealed_bytes_per_token();
+  plan.tokens = (int64_t{plan.pools.hot_blocks} + plan.pools.sealed_blocks) * kv.block_tokens;
+  plan.hot_per_seq = static_cast<int64_t>(hot_per_seq);
+  plan.seqs_of_context = plan.pools.hot_blocks / std::max(1, needs.hot_peak(plan.context_max));
+  if (needs.sealed(plan.context_max) > 0) {
+    plan.seqs_of_context = std::min<int64_t>(
+        plan.seqs_of_context, plan.pools.sealed_blocks / needs.sealed(plan.context_max));
+  }
+  plan.formats = to_string(layout.formats());
+  plan.kv = kv;
+  return plan;
+}
+
+std::string MemoryPlan::describe() const {
+  std::string text = "memory plan\n";
+  const auto line = [&](const char* name, const std::string& value) {
+    text += "  ";
+    text += name;
+    text.append(22 - std::min<size_t>(21, std::char_traits<char>::length(name)), ' ');
+    text += value + '\n';
+  };
+  if (available_bytes != 0) line("available", bytes_text(static_cast<double>(available_bytes)));
+  line("weights", bytes_text(static_cast<double>(weight_bytes)));
+  line("KV, 16 bit (hot)", bytes_text(static_cast<double>(hot_bytes)) + ", " +
+                               std::to_string(pools.hot_blocks) + " blocks of " +
+                               std::to_string(kv.block_tokens) + " tokens, " +
+                               decimal(hot_bytes_per_token, "%.0f") + " bytes per token");
+  if (pools.sealed_blocks > 0) {
+    line("KV, coded (sealed)", bytes_text(static_cast<double>(sealed_bytes)) + ", " +
+                                   std::to_string(pools.sealed_blocks) + " blocks, " +
+                                   decimal(sealed_bytes_per_token, "%.0f") + " bytes per token (" +
+                                   formats + ", " + decimal(ratio(), "%.4f") + " of bf16)");
+  }
+  line("KV, both", bytes_text(static_cast<double>(hot_bytes + sealed_bytes)) + ", room for " +
+                       std::to_string(tokens) + " tokens");
+  line("a long sequence", "keeps up to " + std::to_string(hot_per_seq) + " hot blocks (" +
+                              std::to_string(kv.sink_tokens) + " sink, " +
+                              std::to_string(kv.window_tokens) + " window, " +
+                              std::to_string(kv.seal_stride_tokens) + " stride tokens)");
+  line("context", std::to_string(context_max) + " tokens; " + std::to_string(seqs_of_context) +
+                      " such sequences at once");
+  if (context_max < context_wanted) {
+    line("note", "the context is cut from " + std::to_string(context_wanted) +
+                     " tokens to what the KV budget holds; more: --kv-memory");
+  }
+  return text;
+}
+
+}  // namespace tq::engine
