@@ -13,14 +13,13 @@ struct RopeScaling {
   enum class Kind { kNone, kLinear, kLlama3, kYarn, kFactors };
   Kind kind = Kind::kNone;
   float factor = 1.0f;
-  float low_freq_factor = 1.0f;   // llama3
-  float high_freq_factor = 4.0f;  // llama3
-  int64_t original_context = 0;   // llama3, yarn
-  float beta_fast = 32.0f;        // yarn
-  float beta_slow = 1.0f;         // yarn
-  float attention_factor = 1.0f;  // yarn: multiplies cos and sin; already resolved from the files
-  std::vector<float>
-      freq_factors;  // kFactors: [rope_dim / 2], inverse frequency i is divided by [i]
+  float low_freq_factor = 1.0f;     // llama3
+  float high_freq_factor = 4.0f;    // llama3
+  int64_t original_context = 0;     // llama3, yarn
+  float beta_fast = 32.0f;          // yarn
+  float beta_slow = 1.0f;           // yarn
+  float attention_factor = 1.0f;    // yarn: multiplies cos and sin; already resolved from the files
+  std::vector<float> freq_factors;  // kFactors: [rope_dim / 2], divisors of inverse frequencies
 };
 
 struct ModelSpec {

@@ -101,10 +101,13 @@ Result<void> read_scaling(const GgufFile& file, const ArchKeys& keys, ModelSpec&
     TQ_ASSIGN(const double fast, keys.get_float_or("rope.scaling.yarn_beta_fast", 32.0));
     TQ_ASSIGN(const double slow, keys.get_float_or("rope.scaling.yarn_beta_slow", 1.0));
     TQ_ASSIGN(const double attention, keys.get_float_or("rope.scaling.attn_factor", 1.0));
+    TQ_ASSIGN(const double more, keys.get_float_or("rope.scaling.yarn_attn_factor", 1.0));
+    TQ_ASSIGN(const double ramp, keys.get_float_or("rope.scaling.yarn_ext_factor", 1.0));
+    if (ramp != 1.0) return keys.unsupported("rope.scaling.yarn_ext_factor", "only 1 is supported");
     scaling.beta_fast = static_cast<float>(fast);
     scaling.beta_slow = static_cast<float>(slow);
     const double magnitude = factor > 1.0 ? 1.0 + 0.1 * std::log(factor) : 1.0;
-    scaling.attention_factor = static_cast<float>(attention * magnitude);
+    scaling.attention_factor = static_cast<float>(attention * more * magnitude);
   } else if (kind != "none") {
     return keys.unsupported("rope.scaling.type", shown(kind) + "; supported are linear and yarn");
   }

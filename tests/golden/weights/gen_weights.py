@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Writes the golden files of tests/models_weights: tiny models and the reference decoding of every type.
+"""Writes the golden files of tests/models_weights: tiny models and reference decodings.
 
     pip install gguf==0.19.0 safetensors==0.8.0 numpy==2.4.6
     python3 tests/golden/weights/gen_weights.py          # rewrites the files beside this script
 
-gguf-py's writer makes the GGUF files and its numpy dequantize() is the reference; safetensors' own writer
-makes the Hugging Face folders. The seed is fixed, so a second run changes nothing.
+gguf-py's writer makes the GGUF files and its numpy dequantize() is the reference; safetensors' own
+writer makes the Hugging Face folders. The seed is fixed, so a second run changes nothing.
 """
 import json
 import pathlib
@@ -49,7 +49,7 @@ def random_blocks(qtype: T, n_blocks: int, finite: bool) -> np.ndarray:
 
 
 def write_decodings() -> None:
-    """TYPE.raw: bytes as in a file; TYPE.f32: what they decode to. Scales include NaN, Inf, subnormals."""
+    """TYPE.raw: bytes as in a file; TYPE.f32: what they decode to. Scales may be NaN or Inf."""
     folder = HERE / "decode"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
@@ -84,7 +84,8 @@ class Model:
 
     def add(self, name: str, shape: tuple, qtype: T) -> None:
         if qtype in (T.F32, T.F16):
-            data = (RNG.standard_normal(shape) * 0.1).astype(np.float32 if qtype == T.F32 else np.float16)
+            dtype = np.float32 if qtype == T.F32 else np.float16
+            data = (RNG.standard_normal(shape) * 0.1).astype(dtype)
             values = data.astype(np.float32)
             self.writer.add_tensor(name, data)
         elif qtype == T.BF16:
@@ -302,7 +303,8 @@ def write_folders() -> None:
         common | dict(architectures=["LlamaForCausalLM"], model_type="llama", attention_bias=False,
                       max_position_embeddings=2048, rope_theta=500000.0, tie_word_embeddings=False,
                       rope_scaling=dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0,
-                                        high_freq_factor=4.0, original_max_position_embeddings=512)),
+                                        high_freq_factor=4.0,
+                                        original_max_position_embeddings=512)),
         hf_tensors(s, "bfloat16", False, False, False), 1,
         {"tokenizer_config.json": json.dumps({"chat_template": "{{ messages[0]['content'] }}"})})
     write_folder(
