@@ -1,6 +1,37 @@
 # Text <-> token ids, and messages -> prompt. No LibTorch.
 tq_library(tq_text
   SOURCES
+    chat_template/attribute_path.cpp
+    chat_template/builtin_tests.cpp
+    chat_template/chat_template.cpp
+    chat_template/eval_expr.cpp
+    chat_template/eval_macro.cpp
+    chat_template/eval_stmt.cpp
+    chat_template/filters_number.cpp
+    chat_template/filters_select.cpp
+    chat_template/filters_sequence.cpp
+    chat_template/filters_text.cpp
+    chat_template/format.cpp
+    chat_template/globals.cpp
+    chat_template/json.cpp
+    chat_template/lexer.cpp
+    chat_template/literals.cpp
+    chat_template/methods.cpp
+    chat_template/methods_str.cpp
+    chat_template/methods_str_query.cpp
+    chat_template/numbers.cpp
+    chat_template/ops_arith.cpp
+    chat_template/ops_compare.cpp
+    chat_template/ops_print.cpp
+    chat_template/ops_subscript.cpp
+    chat_template/parser.cpp
+    chat_template/parser_expr.cpp
+    chat_template/parser_postfix.cpp
+    chat_template/parser_stmt.cpp
+    chat_template/runtime.cpp
+    chat_template/text.cpp
+    chat_template/text_case.cpp
+    chat_template/text_split.cpp
     tokenizer/added_tokens.cpp
     tokenizer/bpe_build.cpp
     tokenizer/bpe_model.cpp
@@ -10,6 +41,7 @@ tq_library(tq_text
     tokenizer/json_fields.cpp
     tokenizer/json_steps.cpp
     tokenizer/load_json.cpp
+    tokenizer/load_sentencepiece.cpp
     tokenizer/load_vocab.cpp
     tokenizer/normalizer.cpp
     tokenizer/pattern.cpp

@@ -1,8 +1,8 @@
 #pragma once
-// ChatTemplate: messages -> prompt text, by the Jinja template that the model's files carry. A sandboxed,
-// bounded interpreter of the Jinja subset that Hugging Face templates use; output equals Python jinja2's
-// (trim_blocks and lstrip_blocks on, as transformers sets them) byte for byte. Immutable after parse();
-// render() may be called from any thread at once.
+// ChatTemplate: messages -> prompt text, by the Jinja template that the model's files carry. A
+// sandboxed, bounded interpreter of the Jinja subset that Hugging Face templates use; output equals
+// Python jinja2's (trim_blocks and lstrip_blocks on, as transformers sets them) byte for byte.
+// Immutable after parse(); render() may be called from any thread at once.
 
 #include <memory>
 #include <string>
@@ -24,8 +24,8 @@ class ChatTemplate {
   ~ChatTemplate();
 
   // variables: an object; transformers passes messages, tools, documents, add_generation_prompt,
-  // bos_token, eos_token and whatever chat_template_kwargs holds. raise_exception() in the template gives
-  // kInvalidArgument with its message; passing a bound of config/limits.h gives kTooLarge.
+  // bos_token, eos_token and whatever chat_template_kwargs holds. raise_exception() in the template
+  // gives kInvalidArgument with its message; passing a bound of config/limits.h gives kTooLarge.
   Result<std::string> render(const nlohmann::ordered_json& variables) const;
 
   const std::string& source() const noexcept;
