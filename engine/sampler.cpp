@@ -1,6 +1,7 @@
 #include "engine/sampler.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -19,20 +20,43 @@ constexpr uint64_t mix(uint64_t x) noexcept {  // the finaliser of SplitMix64
   return x ^ (x >> 31);
 }
 
-// The largest logit, the lowest id on ties; -1 if a logit is not finite.
+// The largest logit, the lowest id on ties; -1 if a logit is not finite. Eight independent lanes,
+// so that the compiler uses vectors: this is all that a greedy row costs.
 TokenId checked_argmax(std::span<const float> logits) noexcept {
-  float best = kExcluded;
-  TokenId best_token = -1;
+  constexpr size_t kLanes = 8;
+  std::array<float, kLanes> best;
+  std::array<int32_t, kLanes> at{};
   // x - x is 0 for finite x and NaN for all others, and a NaN never leaves a sum.
-  float taint = 0.0f;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    taint += logits[i] - logits[i];
-    if (logits[i] > best) {
-      best = logits[i];
-      best_token = static_cast<TokenId>(i);
+  std::array<float, kLanes> taint{};
+  best.fill(kExcluded);
+  const size_t n_whole = logits.size() / kLanes * kLanes;
+  for (size_t i = 0; i < n_whole; i += kLanes) {
+    for (size_t lane = 0; lane < kLanes; ++lane) {
+      const float x = logits[i + lane];
+      const bool is_better = x > best[lane];
+      best[lane] = is_better ? x : best[lane];
+      at[lane] = is_better ? static_cast<int32_t>(i + lane) : at[lane];
+      taint[lane] += x - x;
     }
   }
-  return taint == 0.0f ? best_token : -1;
+  float top = kExcluded;
+  TokenId token = -1;
+  float any_taint = 0.0f;
+  const auto consider = [&](float x, int32_t idx) {
+    if (x > top || (x == top && idx < token)) {
+      top = x;
+      token = idx;
+    }
+  };
+  for (size_t lane = 0; lane < kLanes; ++lane) {
+    any_taint += taint[lane];
+    consider(best[lane], at[lane]);
+  }
+  for (size_t i = n_whole; i < logits.size(); ++i) {
+    any_taint += logits[i] - logits[i];
+    consider(logits[i], static_cast<int32_t>(i));
+  }
+  return any_taint == 0.0f ? token : -1;
 }
 
 TokenId argmax(std::span<const float> logits) noexcept {

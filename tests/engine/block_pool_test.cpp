@@ -1,0 +1,180 @@
+#include "engine/block_pool.h"
+
+#include <catch2/catch.hpp>
+#include <numeric>
+#include <vector>
+
+#include "tests/support/seeded.h"
+
+using namespace tq;
+using namespace tq::engine;
+
+namespace {
+
+constexpr int kBlock = 4;
+
+std::vector<TokenId> tokens_from(TokenId first) {
+  std::vector<TokenId> tokens(kBlock);
+  std::iota(tokens.begin(), tokens.end(), first);
+  return tokens;
+}
+
+void require_sound(const BlockPool& pool) {
+  const auto sound = pool.check_invariants();
+  INFO((sound.ok() ? "" : sound.error().describe()));
+  REQUIRE(sound.ok());
+}
+
+}  // namespace
+
+TEST_CASE("allocate gives each block once, then nothing") {
+  BlockPool pool({.hot_blocks = 3, .sealed_blocks = 1}, kBlock);
+  std::vector<bool> seen(3, false);
+  for (int i = 0; i < 3; ++i) {
+    const auto block = pool.allocate(Pool::kHot);
+    REQUIRE(block.has_value());
+    CHECK_FALSE(seen[static_cast<size_t>(raw(*block))]);
+    seen[static_cast<size_t>(raw(*block))] = true;
+  }
+  CHECK_FALSE(pool.allocate(Pool::kHot).has_value());
+  CHECK(pool.available(Pool::kSealed) == 1);
+  pool.unref(Pool::kHot, BlockId{1});
+  CHECK(pool.available(Pool::kHot) == 1);
+  CHECK(pool.used(Pool::kHot) == 2);
+  CHECK(pool.allocate(Pool::kHot) == BlockId{1});
+  require_sound(pool);
+}
+
+TEST_CASE("a released block stays cached until the pool needs it, oldest first") {
+  BlockPool pool({.hot_blocks = 3, .sealed_blocks = 0}, kBlock);
+  std::vector<EntryIdx> entries;
+  for (int i = 0; i < 3; ++i) {
+    const auto block = *pool.allocate(Pool::kHot);
+    entries.push_back(pool.publish(kNoEntry, tokens_from(10 * i), block).entry);
+    pool.unref(Pool::kHot, block);
+  }
+  CHECK(pool.available(Pool::kHot) == 3);
+  // Used again: no longer the oldest.
+  const BlockId first = pool.version(Pool::kHot, entries[0]);
+  pool.ref(Pool::kHot, first);
+  pool.unref(Pool::kHot, first);
+  const auto block = *pool.allocate(Pool::kHot);
+  CHECK(pool.find(kNoEntry, tokens_from(10)) == kNoEntry);
+  CHECK(pool.find(kNoEntry, tokens_from(0)) == entries[0]);
+  CHECK(pool.find(kNoEntry, tokens_from(20)) == entries[2]);
+  pool.unref(Pool::kHot, block);
+  require_sound(pool);
+}
+
+TEST_CASE("the same tokens after another prefix are another block") {
+  BlockPool pool({.hot_blocks = 4, .sealed_blocks = 0}, kBlock);
+  const auto a = pool.publish(kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+  const auto b = pool.publish(kNoEntry, tokens_from(50), *pool.allocate(Pool::kHot));
+  const auto after_a = pool.publish(a.entry, tokens_from(7), *pool.allocate(Pool::kHot));
+  const auto after_b = pool.publish(b.entry, tokens_from(7), *pool.allocate(Pool::kHot));
+  CHECK(after_a.entry != after_b.entry);
+  CHECK(pool.find(a.entry, tokens_from(7)) == after_a.entry);
+  CHECK(pool.find(b.entry, tokens_from(7)) == after_b.entry);
+  CHECK(pool.find(kNoEntry, tokens_from(7)) == kNoEntry);
+  require_sound(pool);
+}
+
+TEST_CASE("publishing what the index has moves the reference to its block") {
+  BlockPool pool({.hot_blocks = 2, .sealed_blocks = 2}, kBlock);
+  const auto mine = *pool.allocate(Pool::kHot);
+  const auto yours = *pool.allocate(Pool::kHot);
+  const auto first = pool.publish(kNoEntry, tokens_from(0), mine);
+  const auto second = pool.publish(kNoEntry, tokens_from(0), yours);
+  CHECK(first.block == mine);
+  CHECK(second.entry == first.entry);
+  CHECK(second.block == mine);
+  CHECK(pool.refs(Pool::kHot, mine) == 2);
+  CHECK(pool.available(Pool::kHot) == 1);
+  const auto sealed = *pool.allocate(Pool::kSealed);
+  CHECK(pool.publish_sealed(first.entry, sealed) == sealed);
+  CHECK(pool.publish_sealed(first.entry, *pool.allocate(Pool::kSealed)) == sealed);
+  CHECK(pool.refs(Pool::kSealed, sealed) == 2);
+  require_sound(pool);
+}
+
+TEST_CASE("an entry lives while one version does, and takes what is below it along") {
+  BlockPool pool({.hot_blocks = 3, .sealed_blocks = 1}, kBlock);
+  const auto parent = pool.publish(kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+  const auto child = pool.publish(parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
+  const auto sealed = *pool.allocate(Pool::kSealed);
+  pool.publish_sealed(parent.entry, sealed);
+  pool.unref(Pool::kHot, parent.block);  // the older in the cache
+  pool.unref(Pool::kHot, child.block);
+  pool.unref(Pool::kSealed, sealed);
+
+  REQUIRE(pool.allocate(Pool::kHot).has_value());  // the third, free one
+  REQUIRE(pool.allocate(Pool::kHot).has_value());  // the parent's hot version
+  CHECK(pool.version(Pool::kHot, parent.entry) == kNoBlock);
+  CHECK(pool.find(kNoEntry, tokens_from(0)) == parent.entry);
+  CHECK(pool.find(parent.entry, tokens_from(4)) == child.entry);
+  require_sound(pool);
+
+  REQUIRE(pool.allocate(Pool::kSealed).has_value());  // its last version: the child goes too
+  CHECK(pool.n_entries() == 0);
+  CHECK(pool.available(Pool::kHot) == 1);
+  require_sound(pool);
+}
+
+TEST_CASE("forget drops only what nobody uses") {
+  BlockPool pool({.hot_blocks = 3, .sealed_blocks = 0}, kBlock);
+  const auto parent = pool.publish(kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+  const auto child = pool.publish(parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
+  CHECK_FALSE(pool.forget(child.entry));  // referenced
+  pool.unref(Pool::kHot, child.block);
+  CHECK_FALSE(pool.forget(parent.entry));  // has an entry below it
+  CHECK(pool.forget(child.entry));
+  CHECK_FALSE(pool.forget(parent.entry));
+  pool.unref(Pool::kHot, parent.block);
+  CHECK(pool.forget(parent.entry));
+  CHECK(pool.n_entries() == 0);
+  CHECK(pool.available(Pool::kHot) == 3);
+  require_sound(pool);
+}
+
+TEST_CASE("random use keeps the pool sound") {
+  const uint64_t seed = 99;
+  INFO("seed " << seed);
+  test::Seeded random(seed);
+  BlockPool pool({.hot_blocks = 9, .sealed_blocks = 5}, kBlock);
+  struct Held {
+    Pool pool;
+    BlockId block;
+  };
+  struct Path {  // a sequence: versions of all its entries
+    std::vector<EntryIdx> entries;
+    std::vector<Held> held;
+  };
+  std::vector<Path> paths(3);
+  for (int round = 0; round < 20'000; ++round) {
+    Path& path = paths[static_cast<size_t>(random.in(0, 2))];
+    const EntryIdx parent = path.entries.empty() ? kNoEntry : path.entries.back();
+    if (random.chance(0.2) || path.entries.size() >= 4) {
+      for (auto it = path.held.rbegin(); it != path.held.rend(); ++it)
+        pool.unref(it->pool, it->block);
+      path = {};
+    } else if (const auto hot = pool.allocate(Pool::kHot)) {
+      const auto published =
+          pool.publish(parent, tokens_from(static_cast<TokenId>(random.in(0, 1))), *hot);
+      path.entries.push_back(published.entry);
+      path.held.push_back({Pool::kHot, published.block});
+      const auto sealed = random.chance(0.5) ? pool.allocate(Pool::kSealed) : std::nullopt;
+      if (sealed) {  // seal it: the sealed version replaces the hot one
+        const BlockId kept = pool.publish_sealed(published.entry, *sealed);
+        pool.unref(Pool::kHot, published.block);
+        path.held.back() = {Pool::kSealed, kept};
+      }
+    }
+    if (round % 50 == 0) require_sound(pool);
+  }
+  for (Path& path : paths) {
+    for (auto it = path.held.rbegin(); it != path.held.rend(); ++it)
+      pool.unref(it->pool, it->block);
+  }
+  require_sound(pool);
+  CHECK(pool.used(Pool::kHot) + pool.used(Pool::kSealed) == 0);
+}
