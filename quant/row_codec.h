@@ -27,6 +27,7 @@ class RowCodec {
   int bits() const noexcept { return bits_; }
   // int8 centroids by code, ascending, antisymmetric; 2^bits of them.
   std::span<const int8_t> levels() const noexcept { return {levels_, size_t{1} << bits_}; }
+  float unit() const noexcept { return unit_; }  // c_max / 127, what one level stands for
   // Decision boundaries between neighbouring codes for y_j / |y|: 2^bits - 1, ascending (midpoints
   // of the unrounded centroids). A coordinate equal to a boundary takes the lower code.
   std::span<const float> boundaries() const noexcept {

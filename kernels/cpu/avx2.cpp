@@ -2,6 +2,7 @@
 #define TQ_ISA_NAMESPACE avx2
 
 #include "kernels/cpu/avx2.h"
+#include "kernels/cpu/rows_avx2.h"
 
 #include "kernels/cpu/simd_avx2.h"
 //
@@ -14,8 +15,12 @@
 namespace tq::kernels::cpu::avx2 {
 
 const IsaKernels& kernels() noexcept {
-  static constexpr IsaKernels kKernels{
-      .name = "avx2", .prepare = prepare, .attend_part = attend_part};
+  static constexpr IsaKernels kKernels{.name = "avx2",
+                                       .prepare = prepare,
+                                       .attend_part = attend_part,
+                                       .rotate = rows_avx2::rotate,
+                                       .append = rows_avx2::append,
+                                       .seal = rows_avx2::seal};
   return kKernels;
 }
 

@@ -5,6 +5,7 @@
 #endif
 
 #include "kernels/cpu/avx512.h"
+#include "kernels/cpu/rows_avx2.h"
 
 #include "kernels/cpu/simd_avx512.h"
 //
@@ -17,8 +18,12 @@
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
 const IsaKernels& kernels() noexcept {
-  static constexpr IsaKernels kKernels{
-      .name = TQ_ISA_NAME, .prepare = prepare, .attend_part = attend_part};
+  static constexpr IsaKernels kKernels{.name = TQ_ISA_NAME,
+                                       .prepare = prepare,
+                                       .attend_part = attend_part,
+                                       .rotate = rows_avx2::rotate,
+                                       .append = rows_avx2::append,
+                                       .seal = rows_avx2::seal};
   return kKernels;
 }
 

@@ -23,11 +23,44 @@ static_assert(kQueriesMax >= kGroupMax);
 
 // Below this many tiles x queries a call is done before another thread would have woken.
 constexpr int64_t kWorkMin = 256;
-constexpr int kTokensPerItem = 8;  // of append()
+constexpr int64_t kAppendRowsMin = 64;  // the same for append(), in tokens x KV heads
 
 HalfView hot_half(size_t offset, const quant::TileShape& tile) {
   return {.bits = 16, .offset = offset, .tile_bytes = tile.bytes()};
 }
+
+ScaleKind scale_kind(ScaleRule rule) noexcept {
+  switch (rule) {
+    case ScaleRule::kPlain: return ScaleKind::kPlain;
+    case ScaleRule::kMatched: return ScaleKind::kMatched;
+    case ScaleRule::kUnbiased: return ScaleKind::kUnbiased;
+  }
+  return ScaleKind::kPlain;
+}
+
+// The rotation as the kernels read it, with the transposed matrix that they need of QR.
+struct KernelRotation {
+  explicit KernelRotation(const quant::Rotation* rotation) {
+    if (rotation == nullptr) return;
+    view.dim = rotation->dim();
+    if (rotation->kind() == RotationKind::kHadamard) {
+      for (int round = 0; round < quant::Rotation::kHadamardRounds; ++round) {
+        view.signs[round] = rotation->signs(round).data();
+      }
+      return;
+    }
+    const auto n = static_cast<size_t>(view.dim);
+    const std::span<const float> matrix = rotation->matrix();
+    transposed.resize(n * n);
+    for (size_t i = 0; i < n; ++i) {
+      for (size_t j = 0; j < n; ++j) transposed[j * n + i] = matrix[i * n + j];
+    }
+    view.forward = transposed.data();
+    view.inverse = matrix.data();
+  }
+  std::vector<float> transposed;
+  RotationView view;  // into store_ and `transposed`
+};
 
 class CpuBackend final : public PagedAttention {
  public:
@@ -58,6 +91,7 @@ class CpuBackend final : public PagedAttention {
   void run(int n_items, bool worth_threads, ThreadPool::Function fn, void* context) noexcept;
 
   void append_item(const AppendCall& call, int item) const noexcept;
+  bool seal_tile(const SealTile& tile, const quant::RowCodec* codec) const noexcept;
   void attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept;
   size_t query_offset(const AttnItem& item, int query) const noexcept;
   void attend_parts(const QueryBlock& queries,
@@ -73,6 +107,7 @@ class CpuBackend final : public PagedAttention {
   const IsaKernels& kernels_;
   AttentionOptions options_;
   StoreCodec store_;
+  KernelRotation rotation_;
   StepPlan plan_;
   std::vector<uint8_t> written_;
   std::vector<Workspace> workspaces_;  // one per thread
@@ -88,6 +123,7 @@ CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& option
     : kernels_(kernels),
       options_(options),
       store_(std::move(store)),
+      rotation_(store_.rotation()),
       split_states_(options.shape.head_dim),
       pool_(options.n_threads) {
   workspaces_.reserve(static_cast<size_t>(options.n_threads));
@@ -115,27 +151,37 @@ void CpuBackend::run(int n_items,
   for (int item = 0; item < n_items; ++item) fn(context, item, 0);
 }
 
+// One run of tokens and one KV head.
 void CpuBackend::append_item(const AppendCall& call, int item) const noexcept {
-  const size_t row_size =
-      static_cast<size_t>(layout().shape().n_kv_heads) * static_cast<size_t>(head_dim());
-  const auto places = plan_.places();
-  const size_t begin = static_cast<size_t>(item) * kTokensPerItem;
-  const size_t end = std::min(begin + kTokensPerItem, places.size());
-  for (size_t token = begin; token < end; ++token) {
-    store_.append_token(call.arena->hot(call.layer, places[token].block), places[token].slot,
-                        call.k.subspan(token * row_size, row_size),
-                        call.v.subspan(token * row_size, row_size));
-  }
+  const int n_kv_heads = layout().shape().n_kv_heads;
+  const auto dim = static_cast<size_t>(head_dim());
+  const TokenRun& tokens = plan_.runs()[static_cast<size_t>(item / n_kv_heads)];
+  const int head = item % n_kv_heads;
+  const int tile = tokens.slot / kTile;
+  const size_t token_stride = static_cast<size_t>(n_kv_heads) * dim;
+  const size_t first =
+      static_cast<size_t>(tokens.token) * token_stride + static_cast<size_t>(head) * dim;
+  std::byte* const block = call.arena->hot(call.layer, tokens.block);
+  kernels_.append({.k = call.k.data() + first,
+                   .v = call.v.data() + first,
+                   .token_stride = token_stride,
+                   .n_tokens = tokens.n_tokens,
+                   .slot = tokens.slot % kTile,
+                   .head_dim = head_dim(),
+                   .k_tile = block + layout().hot_k(head, tile),
+                   .v_tile = block + layout().hot_v(head, tile),
+                   .rotation = store_.rotation() == nullptr ? nullptr : &rotation_.view});
 }
 
 Result<void> CpuBackend::append(const AppendCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_CHECK(call.plan == &plan_, "append() needs the last plan()");
   TQ_TRY(check_append(call, plan_.batch()));
-  const int n_items = (plan_.batch().n_tokens + kTokensPerItem - 1) / kTokensPerItem;
+  const int n_kv_heads = layout().shape().n_kv_heads;
   Job<AppendCall> job{this, &call};
   run(
-      n_items, n_items > 1,
+      static_cast<int>(plan_.runs().size()) * n_kv_heads,
+      int64_t{plan_.batch().n_tokens} * n_kv_heads >= kAppendRowsMin,
       [](void* context, int item, int) {
         const auto& mine = *static_cast<Job<AppendCall>*>(context);
         mine.self->append_item(*mine.call, item);
@@ -144,13 +190,47 @@ Result<void> CpuBackend::append(const AppendCall& call) {
   return {};
 }
 
+// One tile of one KV head, keys or values. False where a row holds NaN or infinity.
+bool CpuBackend::seal_tile(const SealTile& tile, const quant::RowCodec* codec) const noexcept {
+  if (codec == nullptr) {
+    std::memcpy(tile.sealed, tile.hot, layout().hot_k_tile().bytes());
+    return true;
+  }
+  SealTile coded = tile;
+  coded.head_dim = head_dim();
+  coded.bits = codec->bits();
+  coded.levels = codec->levels().data();
+  coded.boundaries = codec->boundaries().data();
+  coded.scale_kind = scale_kind(options_.kv.scale_rule);
+  coded.unit = codec->unit();
+  return kernels_.seal(coded);
+}
+
 Result<void> CpuBackend::seal(const SealCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_TRY(check_seal(call));
-  for (LayerIdx layer = 0; layer < layout().shape().n_layers; ++layer) {
-    TQ_TRY(store_.seal_layer(call.arena->hot(layer, call.hot),
-                             call.arena->codes(layer, call.sealed),
-                             call.arena->scales(layer, call.sealed)));
+  const quant::BlockLayout& l = layout();
+  for (LayerIdx layer = 0; layer < l.shape().n_layers; ++layer) {
+    const std::byte* const hot = call.arena->hot(layer, call.hot);
+    std::byte* const codes = call.arena->codes(layer, call.sealed);
+    uint16_t* const scales = call.arena->scales(layer, call.sealed);
+    for (int item = 0; item < l.shape().n_kv_heads * l.n_tiles(); ++item) {
+      const int head = item / l.n_tiles();
+      const int tile = item % l.n_tiles();
+      const SealTile k{
+          .hot = hot + l.hot_k(head, tile),
+          .sealed = codes + l.sealed_k(head, tile),
+          .scales = store_.k_codec() ? scales + l.k_scale(head, tile * kTile) : nullptr,
+          .is_key = true};
+      const SealTile v{
+          .hot = hot + l.hot_v(head, tile),
+          .sealed = codes + l.sealed_v(head, tile),
+          .scales = store_.v_codec() ? scales + l.v_scale(head, tile * kTile) : nullptr,
+          .is_key = false};
+      if (!seal_tile(k, store_.k_codec()) || !seal_tile(v, store_.v_codec())) {
+        return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
+      }
+    }
   }
   return {};
 }
@@ -244,7 +324,7 @@ void CpuBackend::write_out(const AttendCall& call,
     const std::span<float> out =
         call.out.subspan(query_offset(item, q), static_cast<size_t>(head_dim()));
     finish(state, q, head_dim(), out.data());
-    if (store_.rotation() != nullptr) store_.rotation()->apply_inverse(out);
+    if (store_.rotation() != nullptr) kernels_.rotate(rotation_.view, out.data(), 1, true);
   }
 }
 
@@ -263,7 +343,9 @@ void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int t
   for (int q = 0; q < queries.n_queries; ++q) {
     float* const row = work.q() + static_cast<size_t>(q) * dim;
     std::memcpy(row, call.q.data() + query_offset(item, q), dim * sizeof(float));
-    if (store_.rotation() != nullptr) store_.rotation()->apply(std::span(row, dim));
+  }
+  if (store_.rotation() != nullptr) {
+    kernels_.rotate(rotation_.view, work.q(), queries.n_queries, false);
   }
   kernels_.prepare(queries, kv);
 

@@ -65,6 +65,43 @@ struct PartState {
   float* l_lanes = nullptr;  // [n_queries, 16], scratch
 };
 
+// quant::Rotation for the kernels.
+struct RotationView {
+  int dim = 0;
+  const float* signs[2] = {};      // of each round, Hadamard only
+  const float* forward = nullptr;  // QR only, [dim, dim]: y = sum_i x_i forward[i]
+  const float* inverse = nullptr;
+};
+
+// Tokens of one KV head that go into neighbouring slots of one hot tile.
+struct AppendRun {
+  const float* k = nullptr;  // first token's row, not rotated
+  const float* v = nullptr;
+  size_t token_stride = 0;  // floats from token to token
+  int n_tokens = 0;
+  int slot = 0;  // of the first, in the tile
+  int head_dim = 0;
+  std::byte* k_tile = nullptr;
+  std::byte* v_tile = nullptr;
+  const RotationView* rotation = nullptr;  // null: rows go in as they are
+};
+
+enum class ScaleKind : uint8_t { kPlain, kMatched, kUnbiased };
+
+// One full hot tile to be coded: quant::RowCodec for its 32 rows.
+struct SealTile {
+  const std::byte* hot = nullptr;
+  std::byte* sealed = nullptr;
+  uint16_t* scales = nullptr;  // [32]
+  bool is_key = true;
+  int head_dim = 0;
+  int bits = 4;                       // 2 to 4
+  const int8_t* levels = nullptr;     // [2^bits]
+  const float* boundaries = nullptr;  // [2^bits - 1]
+  ScaleKind scale_kind = ScaleKind::kPlain;
+  double unit = 0.0;  // c_max / 127
+};
+
 struct IsaKernels {
   const char* name;
   // Fills q_float, q_pairs and q_unit.
@@ -75,6 +112,10 @@ struct IsaKernels {
                       int tile_begin,
                       int tile_end,
                       const PartState& state);
+  void (*rotate)(const RotationView& rotation, float* rows, int n_rows, bool inverse);  // in place
+  void (*append)(const AppendRun& run);
+  // False, with the sealed tile half written, where a row holds NaN or infinity.
+  bool (*seal)(const SealTile& tile);
 };
 
 }  // namespace tq::kernels::cpu

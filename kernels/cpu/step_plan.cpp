@@ -20,7 +20,7 @@ void StepPlan::build(const PagedBatch& batch, const StepGeometry& geometry) {
   copy_ids(batch.sealed_blocks, sealed_ids_);
   items_.clear();
   splits_.clear();
-  places_.assign(static_cast<size_t>(batch.n_tokens), {});
+  runs_.clear();
   n_split_states_ = 0;
   work_ = 0;
   for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
@@ -35,9 +35,15 @@ void StepPlan::place_tokens(size_t s, int block_tokens) {
   for (int32_t i = batch_.hot_indptr[s]; i < batch_.hot_indptr[s + 1]; ++i) {
     const auto h = static_cast<size_t>(i);
     const int64_t start = batch_.hot_first[h];
-    for (int64_t p = std::max(start, first); p < std::min(start + block_tokens, end); ++p) {
-      places_[static_cast<size_t>(batch_.token_indptr[s] + p - first)] = {
-          batch_.hot_blocks[h], static_cast<int32_t>(p - start)};
+    const int64_t stop = std::min(start + block_tokens, end);
+    for (int64_t p = std::max(start, first); p < stop;) {
+      const int64_t tile_end =
+          std::min(stop, (p / kTile + 1) * kTile);  // start is a multiple of kTile
+      runs_.push_back({.token = static_cast<int32_t>(batch_.token_indptr[s] + p - first),
+                       .n_tokens = static_cast<int32_t>(tile_end - p),
+                       .block = batch_.hot_blocks[h],
+                       .slot = static_cast<int32_t>(p - start)});
+      p = tile_end;
     }
   }
 }

@@ -35,10 +35,13 @@ struct SplitGroup {
   int32_t n_left = 0;       // counted down atomically by the threads; reset by the last
 };
 
-// Where a token of the step is written.
-struct TokenPlace {
+// Tokens of the step that are written to neighbouring slots of one tile of a hot block. Tokens of
+// one tile share words, so a tile is never written by two threads.
+struct TokenRun {
+  int32_t token = 0;  // row of the step
+  int32_t n_tokens = 0;
   BlockId block = kNoBlock;
-  int32_t slot = 0;
+  int32_t slot = 0;  // in the block
 };
 
 struct StepGeometry {
@@ -57,7 +60,7 @@ class StepPlan final : public AttnPlan {
   std::span<const AttnItem> items() const noexcept { return items_; }
   std::span<SplitGroup> splits() noexcept { return splits_; }
   int n_split_states() const noexcept { return n_split_states_; }
-  std::span<const TokenPlace> places() const noexcept { return places_; }
+  std::span<const TokenRun> runs() const noexcept { return runs_; }
 
   // Ids as plain integers, for the kernels.
   const int32_t* hot_ids() const noexcept { return hot_ids_.data(); }
@@ -73,7 +76,7 @@ class StepPlan final : public AttnPlan {
   PagedBatch batch_;
   std::vector<AttnItem> items_;
   std::vector<SplitGroup> splits_;
-  std::vector<TokenPlace> places_;
+  std::vector<TokenRun> runs_;
   std::vector<int32_t> hot_ids_;
   std::vector<int32_t> sealed_ids_;
   int n_split_states_ = 0;

@@ -58,6 +58,9 @@ Result<uint16_t> seal_row(const SealHalf& half, const std::byte* hot_tile, std::
   for (int j = 0; j < half.head_dim; ++j) {
     half.sealed.store(sealed_tile, j, codes[static_cast<size_t>(j)]);
   }
+  // The layout's padding of a key's depth is zero bits.
+  const int n_entries = half.sealed.is_key ? half.sealed.tile.depth_padded() : half.head_dim;
+  for (int j = half.head_dim; j < n_entries; ++j) half.sealed.store(sealed_tile, j, 0);
   return scale;
 }
 
