@@ -1,0 +1,364 @@
+#include "bench/attention_bench.h"
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bench/attention_case.h"
+#include "bench/machine.h"
+
+namespace tq::bench {
+namespace {
+
+using nlohmann::json;
+
+struct Options {
+  std::vector<int> contexts{512, 2048, 8192};
+  std::vector<std::string> formats{"bf16", "tq4", "tq3", "tq2", "tq4/tq2"};
+  std::string backend = "auto";
+  int head_dim = 128;
+  int group = 4;
+  int n_kv_heads = 8;
+  int n_rows = 1;
+  int n_threads = 1;
+  int n_runs = 11;
+  uint64_t seed = 1;
+  bool in_cache = true;
+  std::string json_path;
+};
+
+struct Row {
+  std::string format;
+  std::string where;  // "memory" or "L2"
+  int context = 0;
+  uint64_t bytes = 0;  // read by one run
+  double bytes_per_token = 0;
+  double ns_per_token = 0;  // cached token, layer and KV head; medians
+  double ns_p95 = 0;
+  double gb_per_s = 0;
+  double times_bf16 = 0;  // speed over bf16 of the same table
+  double of_read = 0;     // share of the plain read speed, same threads
+};
+
+struct WriteRow {
+  std::string format;
+  double append_ns = 0;  // per token, layer and KV head, K and V
+  double seal_ns = 0;
+};
+
+struct Tables {
+  std::string backend;
+  std::vector<Row> rows;
+  std::vector<double> read_gb_per_s;  // of each table, in order
+  std::vector<WriteRow> writes;
+};
+
+double quantile(std::vector<double> values, double q) {
+  std::sort(values.begin(), values.end());
+  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
+}
+
+double seconds_of(const std::function<void()>& run) {
+  const auto start = std::chrono::steady_clock::now();
+  run();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+uint64_t cache_bytes(int name, uint64_t fallback) {
+  const long size = sysconf(name);
+  return size > 0 ? static_cast<uint64_t>(size) : fallback;
+}
+
+// A plain sum over memory, on as many threads as the kernels get: what the machine's memory gives a
+// loop that does nothing else.
+class PlainRead {
+ public:
+  PlainRead(uint64_t n_bytes, int n_threads)
+      : words_(static_cast<size_t>(n_bytes / sizeof(uint64_t)), 1), n_threads_(n_threads) {}
+
+  void run() {
+    std::vector<std::thread> threads;
+    for (int i = 1; i < n_threads_; ++i) threads.emplace_back([this, i] { read(i); });
+    read(0);
+    for (std::thread& thread : threads) thread.join();
+  }
+  uint64_t bytes() const { return words_.size() * sizeof(uint64_t); }
+
+ private:
+  void read(int part) {
+    const size_t n = words_.size() / static_cast<size_t>(n_threads_);
+    const uint64_t* const begin = words_.data() + static_cast<size_t>(part) * n;
+    uint64_t sum[8] = {};
+    for (size_t i = 0; i + 8 <= n; i += 8) {
+      for (size_t j = 0; j < 8; ++j) sum[j] += begin[i + j];
+    }
+    for (const uint64_t value : sum) sink_.fetch_add(value, std::memory_order_relaxed);
+  }
+
+  std::vector<uint64_t> words_;
+  int n_threads_;
+  std::atomic<uint64_t> sink_{0};  // keeps the loop
+};
+
+CaseOptions case_options(const Options& options, KvFormats formats, int context) {
+  return {.backend = options.backend,
+          .formats = formats,
+          .head_dim = options.head_dim,
+          .group = options.group,
+          .n_kv_heads = options.n_kv_heads,
+          .context = context,
+          .n_rows = options.n_rows,
+          .n_threads = options.n_threads,
+          .seed = options.seed};
+}
+
+// One context, all formats and the plain read, interleaved so that a slow spell of the machine
+// falls on all.
+Result<void> measure_table(const Options& options,
+                           const std::vector<CaseOptions>& cases,
+                           std::string where,
+                           uint64_t read_bytes,
+                           int repeats,
+                           Tables& tables) {
+  std::vector<std::unique_ptr<AttentionCase>> stores;
+  for (const CaseOptions& one : cases) {
+    TQ_ASSIGN(auto store, AttentionCase::create(one));
+    stores.push_back(std::move(store));
+  }
+  PlainRead read(read_bytes, options.n_threads);
+  std::vector<std::vector<double>> times(stores.size());
+  std::vector<double> read_times;
+  for (int run = 0; run <= options.n_runs; ++run) {
+    for (size_t i = 0; i < stores.size(); ++i) {
+      const double s = seconds_of([&] {
+        for (int r = 0; r < repeats; ++r) stores[i]->attend();
+      });
+      if (run > 0) times[i].push_back(s / repeats);
+    }
+    const double s = seconds_of([&] {
+      for (int r = 0; r < repeats; ++r) read.run();
+    });
+    if (run > 0) read_times.push_back(s / repeats);
+  }
+  const double read_speed = static_cast<double>(read.bytes()) / quantile(read_times, 0.5) / 1e9;
+  tables.read_gb_per_s.push_back(read_speed);
+  tables.backend = stores.front()->backend_name();
+  double bf16_ns = 0.0;
+  for (size_t i = 0; i < stores.size(); ++i) {
+    const CaseOptions& one = stores[i]->options();
+    const double tokens =
+        static_cast<double>(one.n_layers) * one.n_kv_heads * one.context * one.n_rows;
+    Row row{.format = to_string(one.formats), .where = where, .context = one.context};
+    row.bytes = stores[i]->bytes_read();
+    row.bytes_per_token = static_cast<double>(row.bytes) / (tokens / one.n_rows);
+    row.ns_per_token = quantile(times[i], 0.5) / tokens * 1e9;
+    row.ns_p95 = quantile(times[i], 0.95) / tokens * 1e9;
+    row.gb_per_s = static_cast<double>(row.bytes) / quantile(times[i], 0.5) / 1e9;
+    row.of_read = row.gb_per_s / read_speed;
+    if (one.formats.sealed_is_hot()) bf16_ns = row.ns_per_token;
+    row.times_bf16 = bf16_ns / row.ns_per_token;
+    tables.rows.push_back(row);
+  }
+  return {};
+}
+
+Result<std::vector<KvFormats>> parse_formats(const Options& options) {
+  std::vector<KvFormats> formats{
+      {KvFormat::kBf16, KvFormat::kBf16}};  // first: the others' baseline
+  for (const std::string& text : options.formats) {
+    TQ_ASSIGN(const KvFormats one, parse_kv_formats(text));
+    if (!one.sealed_is_hot()) formats.push_back(one);
+  }
+  return formats;
+}
+
+Result<void> measure_writes(const Options& options,
+                            const std::vector<KvFormats>& formats,
+                            Tables& tables) {
+  constexpr int kRows = 64;
+  for (const KvFormats one : formats) {
+    CaseOptions options_of = case_options(options, one, 256);
+    options_of.n_rows = kRows;
+    options_of.n_layers = 16;
+    TQ_ASSIGN(auto store, AttentionCase::create(options_of));
+    std::vector<double> append_times, seal_times;
+    for (int run = 0; run <= options.n_runs; ++run) {
+      const double append_s = seconds_of([&] { store->append(); });
+      const double seal_s = seconds_of([&] { store->seal(); });
+      if (run == 0) continue;
+      append_times.push_back(append_s);
+      seal_times.push_back(seal_s);
+    }
+    const double heads = static_cast<double>(options_of.n_layers) * options_of.n_kv_heads;
+    const int block_tokens = KvConfig{}.block_tokens;
+    tables.writes.push_back({to_string(one), quantile(append_times, 0.5) / (heads * kRows) * 1e9,
+                             quantile(seal_times, 0.5) / (heads * block_tokens) * 1e9});
+  }
+  return {};
+}
+
+Result<Tables> measure_all(const Options& options) {
+  Tables tables;
+  TQ_ASSIGN(const std::vector<KvFormats> formats, parse_formats(options));
+  const uint64_t cold_bytes = 4 * cache_bytes(_SC_LEVEL3_CACHE_SIZE, 32ull << 20);
+  for (const int context : options.contexts) {
+    std::vector<CaseOptions> cases;
+    for (const KvFormats one : formats) {
+      cases.push_back(case_options(options, one, context));
+      // Layers enough that a run reads more than the last-level cache holds.
+      const uint64_t bytes = std::max<uint64_t>(1, layer_bytes(cases.back()));
+      cases.back().n_layers =
+          static_cast<int>(std::clamp<uint64_t>((cold_bytes + bytes - 1) / bytes, 1, 1024));
+    }
+    TQ_TRY(measure_table(options, cases, "memory", cold_bytes, 1, tables));
+  }
+  if (options.in_cache) {
+    const uint64_t l2_bytes = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 512ull << 10) / 2;
+    const int context =
+        static_cast<int>(l2_bytes / (4ull * static_cast<uint64_t>(options.head_dim)) / 32 * 32);
+    std::vector<CaseOptions> cases;
+    for (const KvFormats one : formats) {
+      cases.push_back(case_options(options, one, std::max(context, options.n_rows + 32)));
+      cases.back().n_kv_heads = 1;
+    }
+    TQ_TRY(measure_table(options, cases, "L2", l2_bytes, 200, tables));
+  }
+  TQ_TRY(measure_writes(options, formats, tables));
+  return tables;
+}
+
+void print_tables(const Tables& tables, const Options& options) {
+  std::printf("%s; seed: %llu\n", provenance().c_str(),
+              static_cast<unsigned long long>(options.seed));
+  std::printf(
+      "backend: %s, threads: %d, head_dim: %d, query heads per KV head: %d, rows: %d, runs: %d\n",
+      tables.backend.c_str(), options.n_threads, options.head_dim, options.group, options.n_rows,
+      options.n_runs);
+  std::puts(
+      "\nOne attend(); a token is one cached token in one layer and KV head, K and V; medians.\n"
+      "Sinks (64) and window (128 to 255) are bf16 in every format. Read: a plain sum, same "
+      "threads.\n");
+  std::puts(
+      "| KV in | context | format | bytes/token | ns/token | p95 | GB/s | of read | x bf16 |\n"
+      "|---|---|---|---|---|---|---|---|---|");
+  for (const Row& row : tables.rows) {
+    std::printf("| %s | %d | %s | %.0f | %.2f | %.2f | %.1f | %.2f | %.2f |\n", row.where.c_str(),
+                row.context, row.format.c_str(), row.bytes_per_token, row.ns_per_token, row.ns_p95,
+                row.gb_per_s, row.of_read, row.times_bf16);
+  }
+  std::printf("\nPlain read, GB/s, table by table:");
+  for (const double speed : tables.read_gb_per_s) std::printf(" %.1f", speed);
+  std::puts(
+      "\n\n| format | append, ns per token and head | seal, ns per token and head "
+      "|\n|---|---|---|");
+  for (const WriteRow& row : tables.writes) {
+    std::printf("| %s | %.0f | %.0f |\n", row.format.c_str(), row.append_ns, row.seal_ns);
+  }
+}
+
+json to_json(const Tables& tables, const Options& options) {
+  json out{{"benchmark", "attention"},
+           {"machine", machine()},
+           {"commit", commit()},
+           {"compiler", compiler()},
+           {"seed", options.seed},
+           {"backend", tables.backend},
+           {"threads", options.n_threads},
+           {"head_dim", options.head_dim},
+           {"group", options.group},
+           {"n_kv_heads", options.n_kv_heads},
+           {"rows", options.n_rows},
+           {"runs", options.n_runs},
+           {"read_gb_per_s", tables.read_gb_per_s}};
+  for (const Row& row : tables.rows) {
+    out["attend"].push_back({{"format", row.format},
+                             {"kv_in", row.where},
+                             {"context", row.context},
+                             {"bytes", row.bytes},
+                             {"bytes_per_token", row.bytes_per_token},
+                             {"ns_per_token", row.ns_per_token},
+                             {"ns_per_token_p95", row.ns_p95},
+                             {"gb_per_s", row.gb_per_s},
+                             {"of_read", row.of_read},
+                             {"times_bf16", row.times_bf16}});
+  }
+  for (const WriteRow& row : tables.writes) {
+    out["write"].push_back(
+        {{"format", row.format}, {"append_ns", row.append_ns}, {"seal_ns", row.seal_ns}});
+  }
+  return out;
+}
+
+void add_flags(CLI::App& app, Options& options) {
+  app.add_option("--context", options.contexts, "cached tokens, a list")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--formats", options.formats, "a list of F or K/V; bf16 is always measured")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--backend", options.backend, "auto, scalar, avx2, avx512")->capture_default_str();
+  app.add_option("--head-dim", options.head_dim, "64, 80, 96, 128 or 256")->capture_default_str();
+  app.add_option("--gqa", options.group, "query heads per KV head")
+      ->check(CLI::Range(1, 16))
+      ->capture_default_str();
+  app.add_option("--kv-heads", options.n_kv_heads, "KV heads of a layer")
+      ->check(CLI::Range(1, 128))
+      ->capture_default_str();
+  app.add_option("--rows", options.n_rows, "rows of the step: 1 is a decode, more a prefill chunk")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  app.add_option("--threads", options.n_threads, "threads of the backend")
+      ->check(CLI::Range(1, 256))
+      ->capture_default_str();
+  app.add_option("--runs", options.n_runs, "timed runs; the median counts")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
+  app.add_option("--seed", options.seed, "of the rows, codes and block tables")
+      ->capture_default_str();
+  app.add_flag("!--no-cache", options.in_cache, "skip the table within L2");
+  app.add_option("--json", options.json_path, "also write everything to this file");
+}
+
+}  // namespace
+
+int run_attention(int argc, char** argv) {
+  Options options;
+  CLI::App app("Attention over packed codes, against bf16 and plain reads",
+               "turboquant-bench attention");
+  add_flags(app, options);
+  CLI11_PARSE(app, argc, argv);
+  for (const int context : options.contexts) {
+    if (context < options.n_rows) {
+      std::fprintf(stderr, "--context %d is below --rows %d\n", context, options.n_rows);
+      return 1;
+    }
+  }
+  const Result<Tables> tables = measure_all(options);
+  if (!tables) {
+    std::fprintf(stderr, "%s\n", tables.error().describe().c_str());
+    return 1;
+  }
+  print_tables(*tables, options);
+  if (options.json_path.empty()) return 0;
+  std::ofstream file(options.json_path);
+  file << to_json(*tables, options).dump(2) << '\n';
+  if (!file.flush()) {
+    std::fprintf(stderr, "cannot write %s\n", options.json_path.c_str());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace tq::bench
