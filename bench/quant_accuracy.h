@@ -25,7 +25,7 @@ struct Estimate {
 
 // One quantiser at one width. Errors of inner products are of unit vectors: e = <q, x~> - <q, x>.
 struct AccuracyRow {
-  std::string quantiser;  // "mse plain", "mse matched", "mse unbiased", "ip", "row codec tq4" ...
+  std::string quantiser;  // "mse plain", "KV row codec", "ip" and so on
   int dim = 0;
   int bits = 0;
   double bits_per_value = 0.0;

@@ -291,7 +291,7 @@ Result<Tables> measure_all(const Options& options) {
       TQ_ASSIGN(const std::vector<AccuracyRow> rows, measure_accuracy(accuracy));
       tables.accuracy.insert(tables.accuracy.end(), rows.begin(), rows.end());
       // The Walsh-Hadamard transform exists for powers of two only.
-      if (options.spikes && bits == options.bits_max && (dim & (dim - 1)) == 0) {
+      if (options.spikes && bits > 1 && (dim & (dim - 1)) == 0) {
         TQ_ASSIGN(const std::vector<SpikeRow> spikes, measure_spikes(accuracy));
         tables.spikes.insert(tables.spikes.end(), spikes.begin(), spikes.end());
       }

@@ -80,8 +80,8 @@ TEST_CASE("one bit tends to sqrt(2 / (pi d))", "[codebook]") {
 }
 
 TEST_CASE("a large dimension gives the Lloyd-Max quantiser of N(0, 1)", "[codebook]") {
-  // shared values: five or six digits of the classic tables (Max 1960), so half a unit of the last
-  // digit, and the difference between d = 10^7 and the limit is of order 1e-7.
+  // Five digits of the classic tables (Max 1960), so half a unit of the last one; the difference
+  // between d = 10^7 and the limit is of order 1e-7.
   const std::vector<std::vector<double>> expected = {
       {0.79788},
       {0.45278, 1.51042},
