@@ -5,6 +5,16 @@
 namespace tq::models::text {
 namespace {
 
+// What Hugging Face's Punctuation step cuts at: ASCII punctuation and category P as Unicode 8 has
+// it, the version of its tables. Excluded is what later versions (to 14) added, included what they
+// moved away.
+constexpr const char* kPunctuation =
+    R"((?![\x{61D}\x{9FD}\x{A76}\x{C77}\x{C84}\x{1B7D}\x{1B7E}\x{2E43}-\x{2E5D}\x{10EAD})"
+    R"(\x{10F55}-\x{10F89}\x{1144B}-\x{1145D}\x{11660}-\x{1166C}\x{116B9}\x{1183B})"
+    R"(\x{11944}-\x{11946}\x{119E2}\x{11A3F}-\x{11AA2}\x{11C41}-\x{11C71})"
+    R"(\x{11EF7}-\x{11FFF}\x{12FF1}-\x{12FF2}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E95E}\x{1E95F}]))"
+    R"([!-/:-@\[-`{-~\p{P}]|[\x{166D}\x{111C9}])";
+
 // Nested Sequences beyond this are no tokenizer.
 constexpr int kNestingMax = 8;
 
@@ -165,7 +175,7 @@ Result<void> add_pre_tokenizer(const Field& field,
     if (!behavior.is_null()) {
       TQ_ASSIGN(value, read_behavior(field));
     }
-    return add_split(field, R"([!-/:-@\[-`{-~\p{P}])", value, out.steps);
+    return add_split(field, kPunctuation, value, out.steps);
   }
   return unknown_type(field, "a pre_tokenizer", type);
 }

@@ -17,18 +17,19 @@ namespace tq::models {
 // fallback).
 Result<std::unique_ptr<Tokenizer>> from_vocab(const GgufVocab& vocab);
 
-// The texts of a Hugging Face folder; only tokenizer.json must be there.
+// The texts of a Hugging Face folder; all but the first may be empty.
 struct TokenizerFiles {
-  std::string_view tokenizer_json;
-  std::string_view tokenizer_config_json;   // names bos, eos, pad, unk; may be empty
-  std::string_view generation_config_json;  // eos_token_id: further ends of a turn; may be empty
+  std::string_view tokenizer_json = {};
+  std::string_view tokenizer_config_json = {};   // names bos, eos, pad, unk
+  std::string_view generation_config_json = {};  // eos_token_id: further ends of a turn
 };
 Result<std::unique_ptr<Tokenizer>> from_tokenizer_json(const TokenizerFiles& files);
 
-// A sentencepiece .model file of any of its kinds.
+// A sentencepiece .model file of any of its kinds. The file does not say whether a text begins with
+// bos: it does, unless tokenizer_config.json says otherwise.
 struct SentencePieceOptions {
-  std::string_view tokenizer_config_json;   // add_bos_token, add_eos_token; may be empty
-  std::string_view generation_config_json;  // as above
+  std::string_view tokenizer_config_json = {};   // add_bos_token, add_eos_token; may be empty
+  std::string_view generation_config_json = {};  // as above
 };
 Result<std::unique_ptr<Tokenizer>> from_sentencepiece(const std::string& path,
                                                       const SentencePieceOptions& options);
