@@ -1,5 +1,6 @@
 #include "engine/engine.h"
 
+#include <algorithm>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -19,7 +20,8 @@ struct Engine::Impl {
         runner(std::move(step_runner)),
         inbox(config.queue_max),
         loop(config, *runner, tokenizer, inbox, stats),
-        limits{.vocab_size = runner->vocab_size(), .context_max = loop.context_max()},
+        limits{.vocab_size = std::min(runner->vocab_size(), tokenizer.vocab_size()),
+               .context_max = loop.context_max()},
         thread([this]() noexcept { loop.run(); }) {}
 
   const EngineConfig config;

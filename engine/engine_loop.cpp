@@ -213,10 +213,13 @@ bool EngineLoop::run_step(const StepPlan& plan) {
 void EngineLoop::sample(const StepPlan& plan, std::span<float> logits) {
   outcomes_.clear();
   const auto width = static_cast<size_t>(runner_.vocab_size());
+  // Models pad their vocabulary; a token that the tokenizer does not know has no text, so none is
+  // drawn.
+  const size_t n_known = std::min(width, static_cast<size_t>(tokenizer_.vocab_size()));
   size_t row = 0;
   for (const StepItem& item : plan.items) {
     if (!item.sample) continue;
-    outcomes_.push_back(sample_item(item, logits.subspan(row++ * width, width)));
+    outcomes_.push_back(sample_item(item, logits.subspan(row++ * width, n_known)));
   }
 }
 
