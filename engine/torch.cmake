@@ -2,4 +2,4 @@
 tq_library(tq_torch_runner
   SOURCES torch_runner.cpp
   DEPS tq_engine tq_models)
-tq_use_torch(tq_torch_runner)
+tq_use_torch(tq_torch_runner PRIVATE)  # its bundled fmt must not reach spdlog
