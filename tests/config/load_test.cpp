@@ -60,6 +60,7 @@ TEST_CASE("the Python original's command line works") {
   REQUIRE(must_load({"--bits=2"}).engine.kv.formats == KvFormats{KvFormat::kTq2, KvFormat::kTq2});
 }
 
+// tidy-allow(lengths): one list of flags, of which the formatter puts each word on a line.
 TEST_CASE("every flag reaches its field") {
   const Settings s = must_load({"--kv",
                                 "tq4/tq3",
