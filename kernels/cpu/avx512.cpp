@@ -1,10 +1,12 @@
-// The AVX-512 kernels. Compiled with -mavx512f,bw,vl,vnni; run only where the CPU has them.
+// The AVX-512 kernels. Compiled with -mavx512f,bw,vl,vnni; run only where the CPU has them. A test
+// includes this file under another name, over software intrinsics.
+#include "kernels/cpu/avx512.h"
+
 #ifndef TQ_ISA_NAMESPACE
 #define TQ_ISA_NAMESPACE avx512
 #define TQ_ISA_NAME "avx512"
 #endif
 
-#include "kernels/cpu/avx512.h"
 #include "kernels/cpu/rows_avx2.h"
 
 #include "kernels/cpu/simd_avx512.h"

@@ -3,14 +3,8 @@
 
 #include "kernels/cpu/isa_kernels.h"
 
-#ifndef TQ_ISA_NAMESPACE
-#define TQ_AVX512_NAMESPACE avx512
-#else
-#define TQ_AVX512_NAMESPACE TQ_ISA_NAMESPACE
-#endif
-
-namespace tq::kernels::cpu::TQ_AVX512_NAMESPACE {
+namespace tq::kernels::cpu::avx512 {
 
 const IsaKernels& kernels() noexcept;
 
-}  // namespace tq::kernels::cpu::TQ_AVX512_NAMESPACE
+}  // namespace tq::kernels::cpu::avx512

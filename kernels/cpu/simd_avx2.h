@@ -60,8 +60,8 @@ struct Simd {
   static I set1_int(int32_t x) { return _mm256_set1_epi32(x); }
   static I to_int(F x) { return _mm256_cvtps_epi32(x); }
   static F to_float(I x) { return _mm256_cvtepi32_ps(x); }
-  // sum + low halves' product + high halves' product, per lane. The barrier keeps GCC from adding the products
-  // of several steps first, which needs more registers than there are and spills them.
+  // sum + low halves' product + high halves' product, per lane. The barrier keeps GCC from adding
+  // the products of several steps first, which needs more registers than there are and spills them.
   static I dot_pairs(I sum, I a, I b) {
     sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
     asm("" : "+x"(sum));

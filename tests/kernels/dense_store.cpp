@@ -79,16 +79,19 @@ void DenseStore::seal(int seq, int block_index) {
 }
 
 // How far a backend may be from exact, as a 2-norm of the output in the rotated domain (rotations
-// keep it).
+// keep it). Roundings are taken as independent and uniform; the bound is six standard deviations of
+// their sum.
 //
-// Scores. The sealed path rounds q to steps of max|q|/32767: an error of at most half a step times
-// sum |k_j| <= sqrt(d) |k|. The hot path sums d products in float: (d + 8) eps |q| |k|. The largest
-// of each, times the softmax scale, gives delta; weights then err by 2 delta relative to their sum
-// (a weight's own error and the normaliser's), and 2 * 4e-7 for exp2 and its argument's rounding,
-// which is eps times the score's size. Values. Sealed weights are rounded to half of 1/32767 of a
-// tile's largest weight x scale; a tile's 32 rows then err by 32/65534 |v|max, with |v|
-// over-estimated by 3 (level 127 stands for c_max < 3 rms) where rows of unlike norm share a tile.
-// Sums of n products in float add (n / 8 + 64) eps. The inverse rotation adds its d-term float sum.
+// Scores. The sealed path rounds q to steps of s = max|q|/32767: d errors of variance s^2/12,
+// weighted by k, give 6 s |k| / sqrt(12). The hot path sums d products in float: 6 sqrt(d) eps |q|
+// |k|. The largest of each, times the softmax scale, gives delta; weights then err by 2 delta
+// relative to their sum (a weight's own error and the normaliser's), and by twice 4e-7 for exp2 and
+// for the rounding of its argument's size. Values. Sealed weights are rounded to steps of u =
+// 1/32767 of a tile's largest weight x scale; the error of a tile's 32 rows is a vector of norm u
+// |level| sqrt(32/12), twice that with margin (a norm of d >= 64 independent terms spreads by a few
+// per cent); |level| x scale <= 1.1 |v|, times 2 where rows of unlike norm share a tile. The
+// largest weights of the tiles add up to at most l. Sums of n products in float: (n / 8 + 64 + d)
+// eps, the rotations' included.
 double DenseStore::head_ratio(const std::vector<Token>& tokens,
                               int64_t position,
                               size_t kv_row,
@@ -127,10 +130,10 @@ double DenseStore::head_ratio(const std::vector<Token>& tokens,
   const double d = static_cast<double>(dim);
   const double q_norm = norm(q.data(), dim);
   const double delta =
-      scale * k_norm *
-      ((k_codec_ ? q_max / 65534.0 * std::sqrt(d) : 0.0) + (d + 8.0) * kFloatEps * q_norm);
+      scale * k_norm * 6.0 *
+      ((k_codec_ ? q_max / 32767.0 / std::sqrt(12.0) : 0.0) + std::sqrt(d) * kFloatEps * q_norm);
   const double sums = (static_cast<double>(position) / 8.0 + 64.0 + d) * kFloatEps;
-  const double weights = v_codec_ ? 3.0 * 32.0 / 65534.0 : 0.0;
+  const double weights = v_codec_ ? 2.0 * 2.0 * 1.1 * std::sqrt(32.0 / 12.0) / 32767.0 : 0.0;
   const double tolerance = v_norm * (2.0 * (delta + 4e-7) + weights + sums) + 1e-30;
   double error = 0.0;
   for (size_t j = 0; j < dim; ++j) error += std::pow(static_cast<double>(output[j]) - want[j], 2);
