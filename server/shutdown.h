@@ -12,9 +12,12 @@
 
 namespace tq::server {
 
-// Blocks until the first SIGTERM or SIGINT, then shuts down. A second signal ends the drain at
-// once.
-void serve_until_signal(Server& server, engine::Engine& engine, const ServerConfig& config);
+// Calls on_ready() once signals are caught, blocks until the first SIGTERM or SIGINT, then shuts
+// down. A second signal ends the drain at once.
+void serve_until_signal(Server& server,
+                        engine::Engine& engine,
+                        const ServerConfig& config,
+                        const std::function<void()>& on_ready);
 
 // The same steps without signals. `hurry` set: ends the drain at once. True: every request
 // finished.
