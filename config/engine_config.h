@@ -13,7 +13,7 @@ enum class ComputeType : uint8_t { kAuto, kF32, kBf16 };  // of weights and acti
 
 struct EngineConfig {
   std::string model_path;        // a .gguf file or a Hugging Face folder
-  std::string served_name;       // what /v1/models lists; default from the model's files
+  std::string served_name;       // what /v1/models lists; default: the name of the file or folder
   std::string device = "auto";   // "auto", "cpu", "cuda"
   std::string backend = "auto";  // of attention: "auto", "scalar", "avx2", "avx512", "cuda"
   ComputeType dtype = ComputeType::kAuto;

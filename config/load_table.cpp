@@ -166,7 +166,7 @@ void add_model(std::vector<Setting>& out) {
       "model", g, "PATH", "a .gguf file or a Hugging Face folder; required",
       [](auto& s) -> auto& { return s.engine.model_path; }));
   out.push_back(text(
-      "served-name", g, "NAME", "name in /v1/models; default from the model's files",
+      "served-name", g, "NAME", "name in /v1/models; default: the name of the file or folder",
       [](auto& s) -> auto& { return s.engine.served_name; }));
   out.push_back(number(
       "context", g, "tokens of prompt and completion; 0: the model's own", {0, 1 << 24},

@@ -24,7 +24,7 @@ struct RopeScaling {
 
 struct ModelSpec {
   std::string family;  // "llama", "qwen2", "qwen3", "mistral" ...: the key of models/registry.cpp
-  std::string name;    // from the files; the served name's default
+  std::string name;    // from the files (general.name), for a person
   int n_layers = 0;
   int hidden = 0;
   int intermediate = 0;

@@ -33,10 +33,12 @@ void print(const std::string& text) {
   std::fflush(stdout);
 }
 
-std::string served_name(const Settings& settings, const models::ModelSpec& spec) {
-  if (!settings.engine.served_name.empty()) return settings.engine.served_name;
-  if (!spec.name.empty()) return spec.name;
-  return std::filesystem::path(settings.engine.model_path).filename().string();
+// The name of the file or folder: what the user typed, and no spaces as general.name may have.
+std::string served_name(const EngineConfig& config) {
+  if (!config.served_name.empty()) return config.served_name;
+  std::filesystem::path path(config.model_path);
+  if (path.filename().empty()) path = path.parent_path();  // "folder/"
+  return (path.extension() == ".gguf" ? path.stem() : path.filename()).string();
 }
 
 Result<engine::MemoryPlan> plan(const EngineConfig& config, const models::ModelSpec& spec) {
@@ -61,7 +63,7 @@ Result<void> serve(Settings settings) {
   }
   TQ_ASSIGN(const auto source, models::open_model(settings.engine.model_path));
   const models::ModelSpec& spec = source->spec();
-  settings.engine.served_name = served_name(settings, spec);
+  settings.engine.served_name = served_name(settings.engine);
   TQ_ASSIGN(const engine::MemoryPlan memory, plan(settings.engine, spec));
   print(memory.describe());
   if (settings.dry_run) return {};
