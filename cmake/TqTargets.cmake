@@ -12,7 +12,8 @@ function(tq_library name)
   endif()
 endfunction()
 
-# tq_executable(NAME SOURCES ... DEPS ...): lands in <build>/bin; installed, it finds LibTorch in ../lib.
+# tq_executable(NAME SOURCES ... DEPS ...): lands in <build>/bin; where it is installed, it finds
+# LibTorch in ../lib.
 function(tq_executable name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
@@ -21,7 +22,8 @@ function(tq_executable name)
   install(TARGETS ${name} RUNTIME DESTINATION bin)
 endfunction()
 
-# tq_test(NAME SOURCES ... DEPS ... [LABELS ...] [TIMEOUT seconds]): one Catch2 binary, one ctest entry.
+# tq_test(NAME SOURCES ... DEPS ... [LABELS ...] [TIMEOUT seconds]): one Catch2 binary, one ctest
+# entry.
 # tests/support/main.cpp prints the seed and holds Catch2's main.
 function(tq_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})

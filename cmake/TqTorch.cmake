@@ -36,8 +36,9 @@ endforeach()
 # libtorch_cpu.so names libcudart, libcupti and libgomp; they lie beside it and it finds them there.
 add_library(tq_torch INTERFACE)
 add_library(tq::torch ALIAS tq_torch)
-target_include_directories(tq_torch SYSTEM INTERFACE
-  ${LIBTORCH}/include ${LIBTORCH}/include/torch/csrc/api/include)
+# Searched last: the folder also holds copies of other libraries (fmt, google), of versions that
+# Debian's spdlog and sentencepiece do not fit.
+target_compile_options(tq_torch INTERFACE "SHELL:-idirafter ${LIBTORCH}/include")
 target_compile_definitions(tq_torch INTERFACE _GLIBCXX_USE_CXX11_ABI=${tq_torch_abi})
 target_link_libraries(tq_torch INTERFACE tq_torch_torch_cpu tq_torch_c10)
 # Its neighbours may depend on libraries (libcuda) that exist on the target machine only.

@@ -41,7 +41,8 @@ PYTHON
 if (($#)); then
   printf '%s\n' "$@" >"$build/lint/files.txt"
 elif [[ -n ${LINT_SINCE:-} ]]; then
-  git diff --name-only "$LINT_SINCE" | grep -Fxf "$build/lint/files.txt" >"$build/lint/some.txt" || true
+  git diff --name-only "$LINT_SINCE" | grep -Fxf "$build/lint/files.txt" \
+    >"$build/lint/some.txt" || true
   mv "$build/lint/some.txt" "$build/lint/files.txt"
 fi
 printf 'lint: clang-tidy over %s files\n' "$(grep -c . "$build/lint/files.txt")"

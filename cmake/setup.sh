@@ -47,7 +47,8 @@ packages() {  # packages GROUP...
 
   while read -r name row version; do
     [[ $row != ii ]] || installed[$name]=$version
-  done < <(dpkg-query -W -f='${Package} ${db:Status-Abbrev} ${Version}\n' "${wanted[@]}" 2>/dev/null)
+  done < <(dpkg-query -W -f='${Package} ${db:Status-Abbrev} ${Version}\n' "${wanted[@]}" \
+    2>/dev/null)
 
   local missing=()
   for name in "${wanted[@]}"; do

@@ -34,8 +34,8 @@ ALLOW = re.compile(r"tidy-allow\((\w+)\): \w+")
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:wo" r"rk|ro" r"ot|ho" r"me/\w+|tmp/" r"dl)(?:/|\b)")
 BARE_MARK = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b(?!\(#\d+\): )")
 DEAD_CODE = re.compile(
-    r"^(?:return\b[^.]*;|#\s*(?:include|define|if)\b.*|(?:if|for|while) \(.*[;{]|(?:auto|const) .* = "
-    r".*;|[\w:.>\[\]-]+\(.*\);|[\w:.>\[\]*-]+(?: [\w:<>&*]+)? [-+*/|&^]?= .*;|[}{]+;?|else \{)$")
+    r"^(?:return\b[^.]*;|#\s*(?:include|define|if)\b.*|(?:if|for|while) \(.*[;{]|"
+    r"(?:auto|const) .* = .*;|[\w:.>\[\]-]+\(.*\);|[\w:.>\[\]*-]+(?: [\w:<>&*]+)? [-+*/|&^]?= .*;|[}{]+;?|else \{)$")
 
 
 class File:
@@ -111,7 +111,7 @@ def rule_headers(files, root):
             own = file.path[:-4] + ".h"
             first = next(file.includes(), (1, "", ""))
             if own in paths and first[2] != own:
-                yield file.path, first[0], f'does not include "{own}" first (self-contained headers)'
+                yield file.path, first[0], f'does not include "{own}" first'
 
 
 def rule_preprocessor(files, root):
@@ -130,7 +130,8 @@ def rule_lengths(files, root):
         if file.is_golden or file.suffix not in CPP | SCRIPTS and file.path != "CMakeLists.txt":
             continue
         for number, line in enumerate(file.lines, 1):
-            if len(line) > MAX["line"]:
+            is_data = file.path.startswith("tests/golden/")  # generators hold lines of sample text
+            if len(line) > MAX["line"] and not is_data:
                 yield file.path, number, f"line of {len(line)} columns (max {MAX['line']})"
         n_lines = len(file.text.splitlines())
         limit = MAX["header"] if file.is_header else MAX["file"]
@@ -198,7 +199,8 @@ def rule_shell(files, root):
     """Shell scripts parse."""
     for file in files:
         if file.suffix == ".sh" or file.text.startswith("#!/usr/bin/env bash"):
-            done = subprocess.run(["bash", "-n", file.path], cwd=root, capture_output=True, text=True)
+            done = subprocess.run(["bash", "-n", file.path], cwd=root, capture_output=True,
+                                  text=True)
             if done.returncode:
                 yield file.path, 1, done.stderr.strip().split("\n")[0]
 
