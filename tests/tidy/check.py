@@ -35,7 +35,8 @@ MACHINE_PATH = re.compile(r"(?<![\w.])/(?:wo" r"rk|ro" r"ot|ho" r"me/\w+|tmp/" r
 BARE_MARK = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b(?!\(#\d+\): )")
 DEAD_CODE = re.compile(
     r"^(?:return\b[^.]*;|#\s*(?:include|define|if)\b.*|(?:if|for|while) \(.*[;{]|"
-    r"(?:auto|const) .* = .*;|[\w:.>\[\]-]+\(.*\);|[\w:.>\[\]*-]+(?: [\w:<>&*]+)? [-+*/|&^]?= .*;|[}{]+;?|else \{)$")
+    r"(?:auto|const) .* = .*;|[\w:.>\[\]-]+\(.*\);|"
+    r"[\w:.>\[\]*-]+(?: [\w:<>&*]+)? [-+*/|&^]?= .*;|[}{]+;?|else \{)$")
 
 
 class File:

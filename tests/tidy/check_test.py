@@ -130,7 +130,7 @@ class Tree(unittest.TestCase):
     def test_long_function(self):
         self.put("quant/x.cpp", "namespace tq {\n" + body(70) + "}  // namespace tq\n")
         self.assertEqual(self.found("lengths"), [])
-        self.caught("lengths", "quant/x.cpp", "namespace a {\n" + body(71) + "}\n", "function of 71")
+        self.caught("lengths", "quant/x.cpp", "namespace {\n" + body(71) + "}\n", "function of 71")
 
     def test_long_device_function(self):
         self.put("kernels/cuda/x.cu", "__global__ void f(int x) {\n" + "  g();\n" * 118 + "}\n")
