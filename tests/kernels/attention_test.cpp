@@ -118,6 +118,25 @@ TEST_CASE("adversarial data", "[attention]") {
   }
 }
 
+TEST_CASE("several parts: contexts of more than 1024 tokens", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    if (name == "scalar") continue;  // has no parts, and would take minutes
+    for (const int n_threads : {1, 2}) {
+      for (const Data data : {Data::kGaussian, Data::kGrowing, Data::kSpiky}) {
+        WorldOptions options = world_options(name, {KvFormat::kTq4, KvFormat::kTq3}, 64, 3);
+        options.data = data;
+        options.attention.n_threads = n_threads;
+        World world(options);
+        DenseStore dense(options);
+        INFO(name << " " << to_string(data) << " threads " << n_threads);
+        // 512 and 1024 are the edges of parts; the long chunks fold as they go, the rows of one are
+        // split.
+        CHECK(feed(world, dense, 2, {510, 1, 1, 1, 509, 1, 1, 1, 200, 1}, 3) < 1.0);
+      }
+    }
+  }
+}
+
 TEST_CASE("a ragged batch of decodes and prefills", "[attention]") {
   for (const std::string& name : backends_under_test()) {
     for (const int block_tokens : {32, 64}) {
