@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -20,9 +21,11 @@ constexpr uint64_t mix(uint64_t x) noexcept {  // the finaliser of SplitMix64
   return x ^ (x >> 31);
 }
 
-// The largest logit, the lowest id on ties; -1 if a logit is not finite. Eight independent lanes,
-// so that the compiler uses vectors: this is all that a greedy row costs.
-TokenId checked_argmax(std::span<const float> logits) noexcept {
+// The largest logit, the lowest id on ties; -1 if there is none, or if kChecked and one is not
+// finite. Eight independent lanes, so that the compiler uses vectors: this is all that a greedy row
+// costs.
+template <bool kChecked>
+TokenId argmax(std::span<const float> logits) noexcept {
   constexpr size_t kLanes = 8;
   std::array<float, kLanes> best;
   std::array<int32_t, kLanes> at{};
@@ -36,7 +39,7 @@ TokenId checked_argmax(std::span<const float> logits) noexcept {
       const bool is_better = x > best[lane];
       best[lane] = is_better ? x : best[lane];
       at[lane] = is_better ? static_cast<int32_t>(i + lane) : at[lane];
-      taint[lane] += x - x;
+      if constexpr (kChecked) taint[lane] += x - x;
     }
   }
   float top = kExcluded;
@@ -53,22 +56,61 @@ TokenId checked_argmax(std::span<const float> logits) noexcept {
     consider(best[lane], at[lane]);
   }
   for (size_t i = n_whole; i < logits.size(); ++i) {
-    any_taint += logits[i] - logits[i];
+    if constexpr (kChecked) any_taint += logits[i] - logits[i];
     consider(logits[i], static_cast<int32_t>(i));
   }
   return any_taint == 0.0f ? token : -1;
 }
 
-TokenId argmax(std::span<const float> logits) noexcept {
-  const auto best = std::ranges::max_element(logits);  // the first of equal ones
-  return *best == kExcluded ? -1 : static_cast<TokenId>(best - logits.begin());
+// The n largest logits, descending, the lower id first on ties; `logprob` holds the logit. A heap
+// of n: most of the row fails one comparison.
+void rank_top(std::span<const float> logits, size_t n, std::vector<RankedToken>& out) {
+  const auto better = [](const RankedToken& a, const RankedToken& b) {
+    return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
+  };
+  out.clear();
+  for (size_t i = 0; i < logits.size() && n > 0; ++i) {
+    const RankedToken entry{static_cast<TokenId>(i), logits[i]};
+    if (out.size() == n) {
+      if (!better(entry, out.front())) continue;
+      std::ranges::pop_heap(out, better);
+      out.back() = entry;
+    } else {
+      out.push_back(entry);
+    }
+    std::ranges::push_heap(out, better);
+  }
+  std::ranges::sort_heap(out, better);
 }
 
-double log_sum_exp(std::span<const float> logits, float max) noexcept {
-  double sum = 0.0;
-  for (const float logit : logits) sum += std::exp(logit - max);
-  return max + std::log(sum);
+// exp(x) for x <= 0, as straight code that compilers turn into vectors (std::exp stays a call). x =
+// n ln 2 + r with |r| <= 0.35; the Taylor polynomial of degree 7 leaves r^8/8! < 6e-9, so rounding
+// dominates: a few 1e-7 relative. Below -87, where floats become subnormal, the weight is 0.
+inline float exp_nonpositive(float x) noexcept {
+  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  // Magnitudes of floats compare as integers, and integer comparisons are no branches.
+  constexpr int32_t kMost = std::bit_cast<int32_t>(87.0f);
+  const int32_t magnitude = std::bit_cast<int32_t>(x) & 0x7fffffff;
+  const int32_t keep = -static_cast<int32_t>(magnitude <= kMost);  // all bits, or none
+  const float clamped = -std::bit_cast<float>(magnitude & keep);
+  const float n = (clamped * 1.44269504f + kRound) - kRound;
+  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
+  float p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  const float scale = std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
+  return std::bit_cast<float>(std::bit_cast<int32_t>(p * scale) & keep);
 }
+
+constexpr size_t kBlock = 64;  // weights per partial sum
+
+// Up to so many of top_k a heap is kept; beyond, the row is partitioned.
+constexpr int kHeapMax = 1024;
 
 }  // namespace
 
@@ -83,15 +125,17 @@ Result<Sampled> Sampler::sample(const SampleCall& call) {
   TQ_CHECK(!call.logits.empty() && call.n_prompt >= 0 &&
                static_cast<size_t>(call.n_prompt) <= call.tokens.size(),
            "bad sampling call", call.logits.size(), call.n_prompt, call.tokens.size());
-  const TokenId raw_best = checked_argmax(call.logits);
+  const TokenId raw_best = argmax</*kChecked=*/true>(call.logits);
   if (raw_best < 0) {
     return Error{Code::kInternal, "the model's logits are not finite for this sequence", "logits"};
   }
   double log_sum = 0.0;
   top_.clear();
   if (params.logprobs) {
-    log_sum = log_sum_exp(call.logits, call.logits[static_cast<size_t>(raw_best)]);
-    rank_top(call.logits, params.top_logprobs, log_sum);
+    const float max = call.logits[static_cast<size_t>(raw_best)];
+    log_sum = max + std::log(fill_weights(call.logits, max, 1.0f));
+    rank_top(call.logits, static_cast<size_t>(params.top_logprobs), top_);
+    for (RankedToken& entry : top_) entry.logprob = static_cast<float>(entry.logprob - log_sum);
   }
   const bool plain = params.logit_bias.empty() && call.banned.empty() &&
                      params.repetition_penalty == 1.0f && params.presence_penalty == 0.0f &&
@@ -103,7 +147,9 @@ Result<Sampled> Sampler::sample(const SampleCall& call) {
 
   if (params.logprobs) raw_logits_.assign(call.logits.begin(), call.logits.end());
   apply_penalties(call);
-  const TokenId token = params.temperature <= 0.0f ? argmax(call.logits) : draw(call);
+  TokenId token = plain ? raw_best : argmax</*kChecked=*/false>(call.logits);
+  if (token >= 0 && params.temperature > 0.0f)
+    token = draw(call, call.logits[static_cast<size_t>(token)]);
   if (token < 0) {
     return Error{Code::kInvalidArgument,
                  "no token is left to draw: logit_bias and min_tokens exclude all of them",
@@ -114,26 +160,6 @@ Result<Sampled> Sampler::sample(const SampleCall& call) {
     sampled.logprob = static_cast<float>(raw_logits_[static_cast<size_t>(token)] - log_sum);
   }
   return sampled;
-}
-
-void Sampler::rank_top(std::span<const float> logits, int n, double log_sum) {
-  const auto worse = [](const RankedToken& a, const RankedToken& b) {  // heap: the worst on top
-    return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
-  };
-  if (n <= 0) return;
-  for (size_t i = 0; i < logits.size(); ++i) {
-    const RankedToken entry{static_cast<TokenId>(i), logits[i]};
-    if (top_.size() == static_cast<size_t>(n)) {
-      if (!worse(entry, top_.front())) continue;
-      std::ranges::pop_heap(top_, worse);
-      top_.back() = entry;
-    } else {
-      top_.push_back(entry);
-    }
-    std::ranges::push_heap(top_, worse);
-  }
-  std::ranges::sort_heap(top_, worse);
-  for (RankedToken& entry : top_) entry.logprob = static_cast<float>(entry.logprob - log_sum);
 }
 
 void Sampler::apply_penalties(const SampleCall& call) {
@@ -177,28 +203,72 @@ void Sampler::apply_penalties(const SampleCall& call) {
   }
 }
 
-TokenId Sampler::draw(const SampleCall& call) {
+TokenId Sampler::draw(const SampleCall& call, float max) {
   const SamplingParams& params = *call.params;
-  const float max = std::ranges::max(call.logits);
-  if (max == kExcluded) return -1;
-  candidates_.clear();
-  candidates_.reserve(call.logits.size());
-  for (size_t i = 0; i < call.logits.size(); ++i) {
-    // The difference first: a tiny temperature must not overflow both terms to infinity.
-    const float logit = (call.logits[i] - max) / params.temperature;
-    const double weight = std::exp(logit);
-    if (weight > 0.0) candidates_.push_back({logit, static_cast<TokenId>(i), weight, 0.0});
-  }
-  if (params.top_k > 0) keep_top_k(params.top_k);
-  if (params.typical_p < 1.0f) keep_typical(params.typical_p);
-  if (params.top_p < 1.0f) keep_top_p(params.top_p);
-  if (params.min_p > 0.0f) keep_min_p(params.min_p);
-
-  double total = 0.0;
-  for (const Candidate& c : candidates_) total += c.weight;
+  const double total = fill_weights(call.logits, max, params.temperature);
   const auto token_idx =
       static_cast<uint64_t>(call.tokens.size()) - static_cast<uint64_t>(call.n_prompt);
-  double rest = uniform_at(call.seed, token_idx) * total;
+  const double u = uniform_at(call.seed, token_idx);
+  if (params.top_k <= 0 && params.typical_p >= 1.0f && params.top_p >= 1.0f &&
+      params.min_p <= 0.0f) {
+    return draw_from_row(u, total);
+  }
+  collect(call.logits, call, max, total);
+  const bool is_cut = params.top_k > 0 || params.typical_p < 1.0f;
+  if (params.typical_p < 1.0f) keep_typical(params.typical_p);
+  if (params.top_p < 1.0f) keep_top_p(params.top_p, is_cut ? candidate_total() : total);
+  if (params.min_p > 0.0f) keep_min_p(params.min_p);
+  return draw_from_candidates(u);
+}
+
+double Sampler::fill_weights(std::span<const float> logits, float max, float temperature) {
+  constexpr size_t kLanes = 8;
+  weights_.resize(logits.size());
+  block_sums_.clear();
+  // The difference first: a tiny temperature must not overflow both terms to infinity.
+  float* const weights = weights_.data();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    weights[i] = exp_nonpositive((logits[i] - max) / temperature);
+  }
+  double total = 0.0;
+  for (size_t begin = 0; begin < weights_.size(); begin += kBlock) {
+    const size_t end = std::min(begin + kBlock, weights_.size());
+    std::array<float, kLanes> sums{};
+    size_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += weights[i + lane];
+    }
+    double sum = 0.0;
+    for (; i < end; ++i) sum += weights[i];
+    for (const float lane : sums) sum += lane;
+    block_sums_.push_back(sum);
+    total += sum;
+  }
+  return total;
+}
+
+// Whole blocks are passed by their sums, so a draw reads little of the row.
+TokenId Sampler::draw_from_row(double u, double total) const {
+  double rest = u * total;
+  size_t block = 0;
+  while (block + 1 < block_sums_.size() && rest >= block_sums_[block]) rest -= block_sums_[block++];
+  // Rounding may leave a sliver behind the block's last token: then it is the last one that has
+  // weight.
+  TokenId last = -1;
+  for (size_t i = block * kBlock; i < std::min((block + 1) * kBlock, weights_.size()); ++i) {
+    if (weights_[i] == 0.0f) continue;
+    last = static_cast<TokenId>(i);
+    rest -= weights_[i];
+    if (rest < 0.0) return last;
+  }
+  for (size_t i = block * kBlock; last < 0 && i > 0; --i) {  // the sliver of a block without weight
+    if (weights_[i - 1] > 0.0f) last = static_cast<TokenId>(i - 1);
+  }
+  return last;
+}
+
+TokenId Sampler::draw_from_candidates(double u) const {
+  double rest = u * candidate_total();
   for (const Candidate& c : candidates_) {
     rest -= c.weight;
     if (rest < 0.0) return c.token;
@@ -206,21 +276,51 @@ TokenId Sampler::draw(const SampleCall& call) {
   return candidates_.back().token;  // rounding left a sliver at the end
 }
 
-void Sampler::keep_top_k(int k) {
-  const auto n = static_cast<size_t>(k);
-  if (n >= candidates_.size()) return;
-  std::ranges::nth_element(candidates_, candidates_.begin() + k,
+double Sampler::candidate_total() const {
+  double total = 0.0;
+  for (const Candidate& c : candidates_) total += c.weight;
+  return total;
+}
+
+// The tokens that the filters choose from: the top k, or all that top_p and min_p could keep.
+void Sampler::collect(std::span<const float> logits,
+                      const SampleCall& call,
+                      float max,
+                      double total) {
+  const SamplingParams& params = *call.params;
+  const auto add = [&](TokenId token) {
+    const auto t = static_cast<size_t>(token);
+    if (weights_[t] == 0.0f) return;
+    candidates_.push_back({(logits[t] - max) / params.temperature, token, weights_[t], 0.0f});
+  };
+  candidates_.clear();
+  if (params.top_k > 0 && params.top_k <= kHeapMax) {
+    rank_top(logits, static_cast<size_t>(params.top_k), top_k_);
+    for (const RankedToken& entry : top_k_) add(entry.token);
+    return;
+  }
+  double least = 0.0;
+  if (params.top_k <= 0 && params.typical_p >= 1.0f) {
+    // All tokens no heavier than w weigh at most size * w together. If that is less than 1 - top_p
+    // of the whole, the heavier ones reach top_p without them. The largest weight is 1. The factor
+    // is for rounding.
+    const auto size = static_cast<double>(logits.size());
+    least = 0.999 * std::max((1.0 - params.top_p) * total / size, double{params.min_p});
+  }
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (weights_[i] >= least) add(static_cast<TokenId>(i));
+  }
+  const auto k = static_cast<size_t>(std::max(params.top_k, 0));
+  if (k == 0 || k >= candidates_.size()) return;
+  std::ranges::nth_element(candidates_, candidates_.begin() + params.top_k,
                            [](const Candidate& a, const Candidate& b) {
                              return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
                            });
-  candidates_.resize(n);
+  candidates_.resize(k);
 }
 
 template <class Before>
-void Sampler::keep_mass(double mass, Before before) {
-  double total = 0.0;
-  for (const Candidate& c : candidates_) total += c.weight;
-  const double wanted = mass * total;
+void Sampler::keep_mass(double wanted, Before before) {
   // Everything before `low` is kept, everything from `high` on is not; `kept` is the weight before
   // `low`.
   auto low = candidates_.begin();
@@ -241,30 +341,29 @@ void Sampler::keep_mass(double mass, Before before) {
   candidates_.erase(high, candidates_.end());  // the one that crosses `wanted` stays
 }
 
-void Sampler::keep_top_p(double mass) {
-  keep_mass(mass, [](const Candidate& a, const Candidate& b) {
+void Sampler::keep_top_p(double mass, double total) {
+  keep_mass(mass * total, [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
   });
 }
 
 // Locally typical sampling (Meister et al., 2022): tokens whose surprise is nearest to the entropy.
 void Sampler::keep_typical(double mass) {
-  double total = 0.0;
+  const double total = candidate_total();
   double moment = 0.0;  // sum of weight * logit
-  for (const Candidate& c : candidates_) {
-    total += c.weight;
-    moment += c.weight * c.logit;
-  }
+  for (const Candidate& c : candidates_) moment += double{c.weight} * c.logit;
   const double log_total = std::log(total);
   const double entropy = log_total - moment / total;
-  for (Candidate& c : candidates_) c.surprise = std::abs(log_total - c.logit - entropy);
-  keep_mass(mass, [](const Candidate& a, const Candidate& b) {
+  for (Candidate& c : candidates_) {
+    c.surprise = static_cast<float>(std::abs(log_total - c.logit - entropy));
+  }
+  keep_mass(mass * total, [](const Candidate& a, const Candidate& b) {
     return a.surprise != b.surprise ? a.surprise < b.surprise : a.token < b.token;
   });
 }
 
 void Sampler::keep_min_p(double share) {
-  double best = 0.0;
+  float best = 0.0f;
   for (const Candidate& c : candidates_) best = std::max(best, c.weight);
   std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < share * best; });
 }

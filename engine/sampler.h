@@ -50,27 +50,33 @@ class Sampler {
 
  private:
   struct Candidate {
-    float logit = 0.0f;  // over temperature
+    float logit = 0.0f;  // less the largest, over temperature
     TokenId token = 0;
-    double weight = 0.0;    // exp(logit - max)
-    double surprise = 0.0;  // of typical_p
+    float weight = 0.0f;    // exp(logit)
+    float surprise = 0.0f;  // of typical_p
   };
 
   void apply_penalties(const SampleCall& call);
-  void rank_top(std::span<const float> logits, int n, double log_sum);
-  TokenId draw(const SampleCall& call);
-  void keep_top_k(int k);
+  TokenId draw(const SampleCall& call, float max);
+  double fill_weights(std::span<const float> logits, float max, float temperature);
+  TokenId draw_from_row(double u, double total) const;
+  TokenId draw_from_candidates(double u) const;
+  void collect(std::span<const float> logits, const SampleCall& call, float max, double total);
   void keep_typical(double mass);
-  void keep_top_p(double mass);
+  void keep_top_p(double mass, double total);
   void keep_min_p(double share);
+  double candidate_total() const;
 
-  // Keeps the smallest leading part, in the order `before`, whose weight reaches `mass` of the
-  // whole. Expected time is linear: nothing is sorted.
+  // Keeps the smallest leading part, in the order `before`, whose weight reaches `wanted`. Expected
+  // time is linear: nothing is sorted.
   template <class Before>
-  void keep_mass(double mass, Before before);
+  void keep_mass(double wanted, Before before);
 
+  std::vector<float> weights_;      // [vocab_size]
+  std::vector<double> block_sums_;  // of 64 weights each
   std::vector<Candidate> candidates_;
   std::vector<RankedToken> top_;
+  std::vector<RankedToken> top_k_;
   std::vector<float> raw_logits_;  // the row as it came, where logprobs are asked for
   std::vector<int32_t> counts_;  // [vocab_size], all zero between calls: occurrences in the output
   std::vector<uint8_t> seen_;    // [vocab_size], all zero between calls: in prompt or output
