@@ -195,7 +195,7 @@ Value Interpreter::eval_filter(const Expr& expr, const Value* input) {
   const Args args = eval_args(expr.args);
   set_line(expr.line);
   if (expr.filter == nullptr) fail("No filter named " + quoted(expr.name) + ".");
-  charge(1);
+  charge_scan(self);
   return expr.filter(*this, self, args);
 }
 
@@ -204,6 +204,7 @@ Value Interpreter::eval_test(const Expr& expr) {
   const Args args = eval_args(expr.args);
   set_line(expr.line);
   if (expr.test == nullptr) fail("No test named " + quoted(expr.name) + ".");
+  charge_scan(self);
   return Value(expr.test(*this, self, args));
 }
 

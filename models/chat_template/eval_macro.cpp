@@ -27,7 +27,7 @@ Value Interpreter::call(const Value& callee, const Args& args) {
   const Callable& callable = callee.callable();
   if (callable.macro != nullptr) return call_macro(callable, args);
   if (callable.native == nullptr) fail("'" + callable.name + "' object is not callable");
-  charge(1);
+  charge_scan(callable.self);
   const Value result = callable.native(*this, callable.self, args);
   // A method of text marked safe gives such text.
   const bool markup = callable.self.is_str() && callable.self.str().markup;

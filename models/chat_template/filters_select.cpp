@@ -46,7 +46,7 @@ Value map(Runtime& rt, const Value& self, const Args& args) {
   const Args rest = without_first(args, 1);
   std::vector<Value> mapped;
   for (const Value& item : iterate(rt, self).items) {
-    rt.charge(1);
+    rt.charge_scan(item);
     mapped.push_back(filter(rt, item, rest));
   }
   return rt.generator(std::move(mapped));
@@ -66,8 +66,8 @@ Value select_if(Runtime& rt, const Value& self, const Args& args, bool by_attrib
   const Args rest = without_first(args, n_skipped + 1);
   std::vector<Value> kept;
   for (const Value& item : iterate(rt, self).items) {
-    rt.charge(1);
     const Value value = path.get(rt, item);
+    rt.charge_scan(value);
     if ((test != nullptr ? test(rt, value, rest) : truthy(value)) == wanted) kept.push_back(item);
   }
   return rt.generator(std::move(kept));

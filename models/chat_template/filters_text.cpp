@@ -58,13 +58,8 @@ Value title(Runtime& rt, const Value& self, const Args& args) {
 }
 
 Value trim(Runtime& rt, const Value& self, const Args& args) {
-  const auto given = bind(rt, "trim", args, {"chars"});
-  const Value text = as_str(rt, self);
-  if (given[0] == nullptr || given[0]->is_none())
-    return like(rt, self, rt.str_view(strip(text.text(), Side::kBoth)));
-  if (!given[0]->is_str()) rt.fail("strip arg must be None or str");
-  rt.charge(text.text().size() * given[0]->text().size() / 256);
-  return like(rt, self, rt.str_view(strip(text.text(), given[0]->text(), Side::kBoth)));
+  bind(rt, "trim", args, {"chars"});
+  return like(rt, self, find_str_method("strip")(rt, as_str(rt, self), args));
 }
 
 Value replace(Runtime& rt, const Value& self, const Args& args) {
@@ -131,6 +126,7 @@ Value wordcount(Runtime& rt, const Value& self, const Args& args) {
   Int n = 0;
   bool in_word = false;
   const std::string text = to_string(rt, self);
+  rt.charge_bytes(text.size());
   for (size_t at = 0; at < text.size();) {
     const char32_t c = next_char(text, at);
     const bool word = is_alnum(c) || c == '_';

@@ -119,6 +119,7 @@ class Lexer {
 
   void lex_comment() {
     const size_t end = source_.find("#}", at_);
+    if (end == kNone && at_ >= source_.size()) return;  // jinja2 lets "{#" end the source
     if (end == kNone) fail("Missing end of comment tag");
     const bool has_sign = end > at_ && (source_[end - 1] == '-' || source_[end - 1] == '+');
     advance_to(has_sign ? end - 1 : end);
@@ -147,6 +148,7 @@ class Lexer {
       advance_to(end);
       return skip_end("%}", true);
     }
+    if (at_ >= source_.size()) return true;  // as with comments
     fail("Missing end of raw directive");
   }
 

@@ -35,9 +35,13 @@ Value changed(Runtime& rt, const Value& self, const Args& args) {
 
 Value stripped(Runtime& rt, const Value& self, const Args& args, Side side) {
   const auto given = bind(rt, "strip", args, {"chars"});
-  if (given[0] == nullptr || given[0]->is_none()) return rt.str_view(strip(self.text(), side));
+  if (given[0] == nullptr || given[0]->is_none()) {
+    const std::string_view kept = strip(self.text(), side);
+    rt.charge_bytes(self.text().size() - kept.size());
+    return rt.str_view(kept);
+  }
   const std::string_view set = text_arg(rt, given[0], "strip arg");
-  rt.charge(self.text().size() * set.size() / 256);
+  rt.charge(self.text().size() * set.size() / 64);
   return rt.str_view(strip(self.text(), set, side));
 }
 
@@ -64,7 +68,7 @@ Value split_any(Runtime& rt, const Value& self, const Args& args, bool from_righ
   const auto given = bind(rt, "split", args, {"sep", "maxsplit"});
   const Int n_max = given[1] != nullptr ? as_index(rt, *given[1], "maxsplit") : Int{-1};
   const auto n = static_cast<int64_t>(std::clamp(n_max, Int{-1}, Int{1} << 40));
-  rt.charge_bytes(self.text().size());
+  rt.charge_bytes(given[0] == nullptr ? self.text().size() : 0);
   if (given[0] == nullptr || given[0]->is_none())
     return pieces_list(rt, from_right ? rsplit_space(self.text(), n) : split_space(self.text(), n));
   const std::string_view separator = text_arg(rt, given[0], "separator");
@@ -114,7 +118,6 @@ Value replace(Runtime& rt, const Value& self, const Args& args) {
   const auto given = bind(rt, "replace", args, {"old", "new", "count"}, 2);
   if (self.str().markup) fail_markup(rt, "replace");
   const Int n_max = given[2] != nullptr ? as_index(rt, *given[2], "count") : Int{-1};
-  rt.charge_bytes(self.text().size());
   return rt.str(replaced(self.text(), text_arg(rt, given[0], "replace() argument 1"),
                          text_arg(rt, given[1], "replace() argument 2"),
                          static_cast<int64_t>(std::clamp(n_max, Int{-1}, Int{1} << 40)),

@@ -20,6 +20,7 @@ struct Window {
 };
 
 Window window(Runtime& rt, const Value& self, const Value* start, const Value* end) {
+  if (start == nullptr && end == nullptr) return {self.text(), 0, true};
   const Int n = static_cast<Int>(self.str().n_chars);
   const auto bound = [&](const Value* value, Int absent) {
     if (value == nullptr || value->is_none()) return absent;
@@ -87,7 +88,7 @@ Value matches_edge(Runtime& rt, const Value& self, const Args& args, bool at_sta
       rt.fail(std::string(name) + " first arg must be str or a tuple of str, not " +
               std::string(type_name(wanted)));
     if (!where.valid) return false;
-    rt.charge_bytes(wanted.text().size());
+    rt.charge_scan(wanted);
     return at_start ? where.text.starts_with(wanted.text()) : where.text.ends_with(wanted.text());
   };
   if (!given[0]->is_seq(SeqType::kTuple)) return Value(matches(*given[0]));
@@ -135,6 +136,7 @@ Value islower(Runtime& rt, const Value& self, const Args& args) {
 
 Value istitle(Runtime& rt, const Value& self, const Args& args) {
   bind(rt, "istitle", args, {});
+  rt.charge_bytes(self.text().size());
   bool cased = false;
   bool in_word = false;
   for (size_t at = 0; at < self.text().size();) {

@@ -110,7 +110,7 @@ bool equal_at(Runtime& rt, const Value& a, const Value& b, int depth) {
     case Kind::kNone: return true;
     case Kind::kStr:
       if (a.text().size() != b.text().size()) return false;
-      rt.charge_bytes(a.text().size());
+      rt.charge_scan(a);
       return a.text() == b.text();
     case Kind::kSeq: return equal_seqs(rt, a.seq(), b.seq(), depth + 1);
     case Kind::kDict: return equal_dicts(rt, a.dict(), b.dict(), depth + 1);
@@ -124,7 +124,7 @@ int order_at(Runtime& rt, const Value& a, const Value& b, std::string_view op, i
   if (b.is_undefined()) fail_undefined(rt, b);
   if (a.is_number() && b.is_number()) return order_numbers(a, b);
   if (a.is_str() && b.is_str()) {
-    rt.charge_bytes(std::min(a.text().size(), b.text().size()));
+    rt.charge_scan(std::min(a.text().size(), b.text().size()));
     const int difference = a.text().compare(b.text());  // UTF-8 sorts as code points do
     return difference < 0 ? -1 : difference > 0 ? 1 : 0;
   }
@@ -162,7 +162,7 @@ bool contains(Runtime& rt, const Value& container, const Value& item) {
       if (!item.is_str())
         rt.fail("'in <string>' requires string as left operand, not " +
                 std::string(type_name(item)));
-      rt.charge_bytes(container.text().size());
+      rt.charge_scan(container);
       return find_text(container.text(), item.text(), 0) != std::string_view::npos;
     case Kind::kDict:
       check_hashable(rt, item);

@@ -72,11 +72,11 @@ class Parser {
   void parse_loop_control(Stmt& stmt, StmtKind kind);
   void parse_signature(MacroDef& macro);
   void parse_macro_body(MacroDef& macro, std::string_view end_name);
-  Target parse_target(bool with_namespace, std::string_view end_name);
+  Target parse_target(bool with_namespace);
   Target parse_target_item(bool with_namespace);
 
   // Expressions (parser_expr.cpp), from the loosest binding to the tightest.
-  NewExpr parse_tuple(bool with_condition, std::string_view end_name, bool in_parentheses = false);
+  NewExpr parse_tuple(bool with_condition, bool in_parentheses = false);
   NewExpr parse_expression(bool with_condition = true);
   NewExpr parse_condition();
   NewExpr parse_or();
@@ -99,7 +99,7 @@ class Parser {
   NewExpr parse_brackets(NewExpr node, int line);
   NewExpr parse_call(NewExpr node);
   CallArgs parse_call_args();
-  bool at_tuple_end(std::string_view end_name) const;
+  bool at_tuple_end() const;
   bool at_test_argument() const;
 
   NewExpr make(ExprKind kind, int line) const;

@@ -6,18 +6,15 @@
 
 namespace tq::models::jinja {
 
-bool Parser::at_tuple_end(std::string_view end_name) const {
-  return at(TokenType::kVariableEnd) || at(TokenType::kBlockEnd) || at_operator(")") ||
-         (!end_name.empty() && at_name(end_name));
+bool Parser::at_tuple_end() const {
+  return at(TokenType::kVariableEnd) || at(TokenType::kBlockEnd) || at_operator(")");
 }
 
-Parser::NewExpr Parser::parse_tuple(bool with_condition,
-                                    std::string_view end_name,
-                                    bool in_parentheses) {
+Parser::NewExpr Parser::parse_tuple(bool with_condition, bool in_parentheses) {
   const int line = current().line;
   std::vector<ExprPtr> items;
   bool is_tuple = false;
-  while (!at_tuple_end(end_name)) {
+  while (!at_tuple_end()) {
     NewExpr item = parse_expression(with_condition);
     if (!at_operator(",") && !is_tuple) return item;
     items.push_back(std::move(item));
@@ -236,7 +233,7 @@ Parser::NewExpr Parser::parse_primary() {
   if (at_operator("{")) return parse_dict();
   if (at_operator("(")) {
     take();
-    NewExpr inner = parse_tuple(true, "", true);
+    NewExpr inner = parse_tuple(true, true);
     expect_operator(")");
     return inner;
   }

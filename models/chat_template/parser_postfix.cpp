@@ -50,7 +50,11 @@ Parser::NewExpr Parser::parse_subscript(NewExpr node) {
 Parser::NewExpr Parser::parse_brackets(NewExpr node, int line) {
   NewExpr access = make(ExprKind::kItem, line);
   access->kids.push_back(std::move(node));
-  if (!at_operator(":")) access->kids.push_back(parse_expression());
+  if (at_operator("]")) {  // x[] is x[()] in jinja2's grammar
+    access->kids.push_back(make(ExprKind::kTuple, line));
+  } else if (!at_operator(":")) {
+    access->kids.push_back(parse_expression());
+  }
   if (at_operator(":")) {
     access->kind = ExprKind::kSlice;
     if (access->kids.size() == 1) access->kids.push_back(nullptr);

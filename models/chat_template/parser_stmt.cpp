@@ -20,7 +20,7 @@ Body Parser::parse_body(std::initializer_list<std::string_view> end_names) {
     } else if (at(TokenType::kVariableBegin)) {
       take();
       stmt->kind = StmtKind::kPrint;
-      stmt->expr = parse_tuple(true, "");
+      stmt->expr = parse_tuple(true);
       expect(TokenType::kVariableEnd, "end of print statement");
     } else {
       expect(TokenType::kBlockBegin, "begin of statement block");
@@ -97,7 +97,7 @@ void Parser::parse_if(Stmt& stmt) {
   const bool outer_soft = std::exchange(soft_, true);
   while (true) {
     Branch branch;
-    branch.condition = parse_tuple(false, "");
+    branch.condition = parse_tuple(false);
     branch.body = parse_block({"elif", "else", "endif"}, true);
     stmt.branches.push_back(std::move(branch));
     if (!skip_name("elif")) break;
@@ -109,9 +109,9 @@ void Parser::parse_if(Stmt& stmt) {
 
 void Parser::parse_for(Stmt& stmt) {
   stmt.kind = StmtKind::kFor;
-  stmt.target = parse_target(false, "in");
+  stmt.target = parse_target(false);
   expect_name("in");
-  stmt.expr = parse_tuple(false, "recursive");
+  stmt.expr = parse_tuple(false);
   if (skip_name("if")) stmt.condition = parse_expression();
   if (at_name("recursive")) fail("recursive loops are not supported in chat templates");
   ++loops_;
@@ -128,7 +128,7 @@ Target Parser::parse_target_item(bool with_namespace) {
   const Nested nested(*this);
   Target target;
   if (skip_operator("(")) {
-    target = parse_target(with_namespace, "");
+    target = parse_target(with_namespace);
     expect_operator(")");
     return target;
   }
@@ -143,24 +143,24 @@ Target Parser::parse_target_item(bool with_namespace) {
   return target;
 }
 
-Target Parser::parse_target(bool with_namespace, std::string_view end_name) {
+Target Parser::parse_target(bool with_namespace) {
   Target first = parse_target_item(with_namespace);
   if (!at_operator(",")) return first;
   Target tuple;
   tuple.is_tuple = true;
   tuple.targets.push_back(std::move(first));
   while (skip_operator(",")) {
-    if (at_tuple_end(end_name)) break;
+    if (at_tuple_end()) break;
     tuple.targets.push_back(parse_target_item(with_namespace));
   }
   return tuple;
 }
 
 void Parser::parse_set(Stmt& stmt) {
-  stmt.target = parse_target(true, "");
+  stmt.target = parse_target(true);
   if (skip_operator("=")) {
     stmt.kind = StmtKind::kSet;
-    stmt.expr = parse_tuple(true, "");
+    stmt.expr = parse_tuple(true);
     return;
   }
   stmt.kind = StmtKind::kSetBlock;
@@ -173,7 +173,7 @@ void Parser::parse_with(Stmt& stmt) {
   stmt.kind = StmtKind::kWith;
   while (!at(TokenType::kBlockEnd)) {
     if (!stmt.assignments.empty()) expect_operator(",");
-    Target target = parse_target(false, "");
+    Target target = parse_target(false);
     expect_operator("=");
     stmt.assignments.emplace_back(std::move(target), parse_expression());
   }

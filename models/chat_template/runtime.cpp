@@ -15,6 +15,10 @@ void Runtime::charge(uint64_t n_steps) {
                               std::to_string(limits::kTemplateStepsMax) + " steps");
 }
 
+void Runtime::charge_scan(const Value& value) {
+  charge_scan(value.is_str() ? value.text().size() : 0);
+}
+
 void Runtime::check_size(size_t n_bytes) const {
   if (n_bytes > limits::kTemplateOutputBytesMax)
     fail(Code::kTooLarge, "the chat template made more than " +

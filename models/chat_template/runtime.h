@@ -24,7 +24,9 @@ class Runtime {
 
   // Budget. charge() throws kTooLarge past limits::kTemplateStepsMax.
   void charge(uint64_t n_steps);
-  void charge_bytes(size_t n_bytes) { charge(1 + n_bytes / kBytesPerStep); }
+  void charge_bytes(size_t n_bytes) { charge(1 + n_bytes / kBytesPerStep); }   // made, or decoded
+  void charge_scan(size_t n_bytes) { charge(1 + n_bytes / kScannedPerStep); }  // only read
+  void charge_scan(const Value& value);                                        // the bytes of a str
   void check_size(size_t n_bytes) const;  // kTooLarge past limits::kTemplateOutputBytesMax
 
   int line() const { return line_; }
@@ -54,6 +56,7 @@ class Runtime {
 
  private:
   static constexpr size_t kBytesPerStep = 32;
+  static constexpr size_t kScannedPerStep = 256;
 
   uint64_t steps_ = 0;
   int line_ = 0;

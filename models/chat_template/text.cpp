@@ -30,7 +30,7 @@ size_t sequence_length(std::string_view text, size_t at) {
 
 }  // namespace
 
-char32_t next_char(std::string_view text, size_t& at) {
+char32_t next_wide_char(std::string_view text, size_t& at) {
   const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
   const size_t n = sequence_length(text, at);
   const size_t start = at;
@@ -186,12 +186,15 @@ std::string html_escaped(std::string_view text) {
   return out;
 }
 
-std::string_view strip(std::string_view text, Side side) {
+namespace {
+
+template <class Strippable>
+std::string_view strip_if(std::string_view text, Side side, Strippable strippable) {
   if (side != Side::kRight) {
     size_t start = 0;
     while (start < text.size()) {
       size_t next = start;
-      if (!is_space(next_char(text, next))) break;
+      if (!strippable(next_char(text, next))) break;
       start = next;
     }
     text.remove_prefix(start);
@@ -201,33 +204,20 @@ std::string_view strip(std::string_view text, Side side) {
     size_t last = text.size() - 1;
     while (last > 0 && text.size() - last < 4 && (text[last] & '\xC0') == '\x80') --last;
     size_t next = last;
-    if (!is_space(next_char(text, next)) || next != text.size()) break;
+    if (!strippable(next_char(text, next)) || next != text.size()) break;
     text.remove_suffix(text.size() - last);
   }
   return text;
 }
 
+}  // namespace
+
+std::string_view strip(std::string_view text, Side side) { return strip_if(text, side, is_space); }
+
 std::string_view strip(std::string_view text, std::string_view set, Side side) {
   const std::u32string strippable = decode(set);
-  const auto in_set = [&](char32_t c) { return strippable.find(c) != std::u32string::npos; };
-  std::vector<size_t> starts;  // of each character, for walking back
-  for (size_t at = 0; at < text.size();) {
-    starts.push_back(at);
-    next_char(text, at);
-  }
-  const auto at_char = [&](size_t i) {
-    size_t at = starts[i];
-    return next_char(text, at);
-  };
-  size_t first = 0;
-  size_t end = starts.size();
-  if (side != Side::kRight)
-    while (first < end && in_set(at_char(first))) ++first;
-  if (side != Side::kLeft)
-    while (end > first && in_set(at_char(end - 1))) --end;
-  const size_t begin_byte = first < starts.size() ? starts[first] : text.size();
-  const size_t end_byte = end < starts.size() ? starts[end] : text.size();
-  return text.substr(begin_byte, end_byte - begin_byte);
+  return strip_if(text, side,
+                  [&strippable](char32_t c) { return strippable.find(c) != std::u32string::npos; });
 }
 
 }  // namespace tq::models::jinja

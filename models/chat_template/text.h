@@ -14,7 +14,13 @@ namespace tq::models::jinja {
 // Decodes the character at `at` (< text.size()) and moves `at` past it. An invalid byte b gives
 // kRawByte + b.
 inline constexpr char32_t kRawByte = 0x110000;
-char32_t next_char(std::string_view text, size_t& at);
+char32_t next_wide_char(std::string_view text, size_t& at);  // any character
+inline char32_t next_char(std::string_view text, size_t& at) {
+  const auto byte = static_cast<unsigned char>(text[at]);
+  if (byte >= 0x80) return next_wide_char(text, at);
+  ++at;
+  return byte;
+}
 void append_char(std::string& out, char32_t c);  // the inverse of next_char
 
 size_t count_chars(std::string_view text);

@@ -10,7 +10,7 @@ Pieces split_space(std::string_view text, int64_t n_max) {
   Pieces pieces;
   for (text = strip(text, Side::kLeft); !text.empty(); text = strip(text, Side::kLeft)) {
     if (n_max >= 0 && static_cast<int64_t>(pieces.size()) >= n_max) {
-      pieces.push_back(strip(text, Side::kRight));
+      pieces.push_back(text);
       break;
     }
     size_t end = 0;
@@ -30,7 +30,6 @@ Pieces rsplit_space(std::string_view text, int64_t n_max) {
   if (n_max < 0 || static_cast<int64_t>(words.size()) <= n_max) return words;
   const size_t n_joined = words.size() - static_cast<size_t>(n_max);
   // The words not split off stay one piece, with the whitespace between them.
-  text = strip(text, Side::kLeft);
   const char* end = words[n_joined - 1].data() + words[n_joined - 1].size();
   Pieces pieces{text.substr(0, static_cast<size_t>(end - text.data()))};
   pieces.insert(pieces.end(), words.begin() + static_cast<std::ptrdiff_t>(n_joined), words.end());

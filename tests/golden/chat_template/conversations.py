@@ -1,4 +1,4 @@
-"""The requests that every template of this folder is rendered with: a name and the variables of each."""
+"""The requests that every template of this folder is rendered with: a name, and its variables."""
 
 import copy
 import json
@@ -7,7 +7,8 @@ WEATHER = {
     "type": "function",
     "function": {
         "name": "get_weather",
-        "description": "Get the weather of a place.\nSecond line with \"quotes\" and <angle> & 'apostrophes'.",
+        "description": "Get the weather of a place.\n"
+        "Second line with \"quotes\" and <angle> & 'apostrophes'.",
         "parameters": {
             "type": "object",
             "properties": {

@@ -1,4 +1,4 @@
-"""The jinja2 environment of transformers' chat templates (transformers/utils/chat_template_utils.py, 4.57)."""
+"""The jinja2 environment of chat templates, as transformers 4.57 makes it."""
 
 import datetime
 import json
@@ -10,7 +10,7 @@ from jinja2.ext import Extension
 
 
 class Generation(Extension):
-    """{% generation %}: a call block that returns its body, as transformers' AssistantTracker is when idle."""
+    """{% generation %}: its body, as transformers renders it when it tracks nothing."""
 
     tags = {"generation"}
 
