@@ -114,10 +114,10 @@ TEST_CASE("a deadline ends a running and a waiting sequence with an error") {
   config.seqs_max = 1;
   Rig rig(config);
   rig.controls->step_delay_us = 1000;
-  auto job = Rig::job("runs", 5000);
-  job.deadline = std::chrono::steady_clock::now() + 100ms;
+  auto job = Rig::job("runs", 6000);
+  job.deadline = std::chrono::steady_clock::now() + 800ms;
   auto running = rig.submit(job);
-  job.deadline = std::chrono::steady_clock::now() + 50ms;
+  job.deadline = std::chrono::steady_clock::now() + 200ms;
   auto waiting = rig.submit(job);
   REQUIRE(waiting.sink->wait_finish());
   CHECK(waiting.sink->record().tokens.empty());
@@ -134,16 +134,16 @@ TEST_CASE("a deadline ends a running and a waiting sequence with an error") {
 TEST_CASE("a request that waits too long ends with kUnavailable") {
   EngineConfig config;
   config.seqs_max = 1;
-  config.queue_ms_max = 50;
+  config.queue_ms_max = 500;
   Rig rig(config);
   rig.controls->step_delay_us = 1000;
-  auto running = rig.submit(Rig::job("runs", 5000));
+  auto running = rig.submit(Rig::job("runs", 6000));
   REQUIRE(running.sink->wait_tokens(1));
   auto waiting = rig.submit(Rig::job("waits", 1));
   REQUIRE(waiting.sink->wait_finish());
   const auto finish = *waiting.sink->record().finish;
   CHECK(finish.error->code == Code::kUnavailable);
-  CHECK(finish.error->message.find("50") != std::string::npos);
+  CHECK(finish.error->message.find("500") != std::string::npos);
   CHECK(running.sink->record().n_finishes == 0);  // running is not waiting
 }
 
@@ -168,7 +168,7 @@ TEST_CASE("an unusable runner ends everything and makes the engine unhealthy") {
   config.seqs_max = 1;
   Rig rig(config);
   rig.controls->step_delay_us = 1000;
-  auto running = rig.submit(Rig::job("runs", 5000));
+  auto running = rig.submit(Rig::job("runs", 6000));
   auto waiting = rig.submit(Rig::job("waits", 10));
   REQUIRE(running.sink->wait_tokens(2));
   rig.controls->fail_code = Code::kUnavailable;
