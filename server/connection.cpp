@@ -19,11 +19,14 @@ constexpr size_t kLingerBytesMax = 64ull << 20;
 
 }  // namespace
 
-Connection::Connection(tcp::socket socket, const ServerConfig& config)
-    : config_(config), stream_(std::move(socket)) {
+Connection::Connection(tcp::socket socket, const ServerConfig& config, std::atomic<int64_t>& n_open)
+    : config_(config), n_open_(n_open), stream_(std::move(socket)) {
+  n_open_.fetch_add(1, std::memory_order_relaxed);
   error_code ignored;  // a socket that is gone already fails at its first read
   stream_.socket().set_option(tcp::no_delay(true), ignored);
 }
+
+Connection::~Connection() { n_open_.fetch_sub(1, std::memory_order_relaxed); }
 
 void Connection::set_deadline(int ms) { stream_.expires_after(std::chrono::milliseconds(ms)); }
 

@@ -2,10 +2,12 @@
 // Connection: one accepted socket: reads requests, writes answers, watches for the client's end.
 // Every read and every write has its own deadline; passing it closes the socket. Strand only.
 
+#include <atomic>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,7 +29,11 @@ class TokenFeed;
 
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(tcp::socket socket, const ServerConfig& config);
+  // Counts itself in n_open as long as it lives; both outlive it.
+  Connection(tcp::socket socket, const ServerConfig& config, std::atomic<int64_t>& n_open);
+  ~Connection();
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
 
   enum class Read {
     kDone,
@@ -67,6 +73,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void set_deadline(int ms);
 
   const ServerConfig& config_;
+  std::atomic<int64_t>& n_open_;
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
   std::string malformed_reason_;

@@ -66,7 +66,10 @@ Result<Json> parse_json(std::string_view text) {
 }
 
 Result<Fields> Fields::open(const Json& object, std::string path) {
-  if (!object.is_object()) return invalid("must be a JSON object", std::move(path));
+  if (!object.is_object()) {
+    const std::string subject = path.empty() ? "the body" : "'" + path + "'";
+    return invalid(subject + " must be a JSON object", std::move(path));
+  }
   return Fields(object, std::move(path));
 }
 

@@ -32,7 +32,8 @@ asio::awaitable<void> accept_loop(App& app, tcp::acceptor& acceptor, asio::io_co
     }
     const int64_t n_open = app.http.connections.load(std::memory_order_relaxed);
     if (n_open >= app.config.connections_max + kRefusalsMax) continue;  // closes the socket
-    auto connection = std::make_shared<Connection>(std::move(socket), app.config);
+    auto connection =
+        std::make_shared<Connection>(std::move(socket), app.config, app.http.connections);
     if (n_open >= app.config.connections_max) {
       asio::co_spawn(strand, refuse_session(app, std::move(connection)), asio::detached);
     } else {

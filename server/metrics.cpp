@@ -26,7 +26,9 @@ std::string number(double value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
   std::array<char, 40> text{};
-  std::snprintf(text.data(), text.size(), "%.12g", value);
+  constexpr double kExact = 9.0e15;  // whole numbers below 2^53 are printed whole
+  const bool whole = value == std::floor(value) && std::abs(value) < kExact;
+  std::snprintf(text.data(), text.size(), whole ? "%.0f" : "%.12g", value);
   return text.data();
 }
 

@@ -132,7 +132,9 @@ asio::awaitable<bool> serve_one(App& app, std::shared_ptr<Connection> connection
   Connection::Read read = co_await connection->read_header(parser, is_first);
   if (read == Connection::Read::kClosed) co_return false;
   const Counted active(app.http.requests_active);
-  Exchange exchange(app, connection, facts_of(parser.get(), parser.keep_alive()));
+  // Of a head that is not whole nothing but its end can be relied on.
+  const bool keep_alive = read == Connection::Read::kDone && parser.keep_alive();
+  Exchange exchange(app, connection, facts_of(parser.get(), keep_alive));
   std::optional<HttpResponse> answer;
   RouteMatch route;
   if (read == Connection::Read::kDone) {
@@ -176,7 +178,6 @@ asio::awaitable<bool> serve_one(App& app, std::shared_ptr<Connection> connection
 }  // namespace
 
 asio::awaitable<void> run_session(App& app, std::shared_ptr<Connection> connection) {
-  const Counted open(app.http.connections);
   try {
     bool going = true;
     for (bool is_first = true; going; is_first = false) {
@@ -189,7 +190,6 @@ asio::awaitable<void> run_session(App& app, std::shared_ptr<Connection> connecti
 }
 
 asio::awaitable<void> refuse_session(App& app, std::shared_ptr<Connection> connection) {
-  const Counted open(app.http.connections);
   app.http.connections_refused.fetch_add(1, std::memory_order_relaxed);
   try {
     RequestFacts facts;

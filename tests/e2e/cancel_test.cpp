@@ -2,6 +2,7 @@
 
 #include <catch2/catch.hpp>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "tests/e2e/client.h"
@@ -147,9 +148,8 @@ TEST_CASE("many clients that come and go leave nothing behind") {
       clients.back()->send(
           http_request("POST", kChat, streamed ? streamed_chat_of(n_tokens) : chat_of(n_tokens)));
     }
-    for (auto& client : clients) {
-      if (random.chance(0.3)) client->read_event(std::chrono::milliseconds(random.in(0, 5)));
-    }
+    // They leave at any stage: before admission, queued, in prefill, in the midst of the answer.
+    std::this_thread::sleep_for(std::chrono::milliseconds(random.in(0, 20)));
   }
   REQUIRE(House::eventually([&] { return house.is_empty(); }));
   REQUIRE(House::eventually([&] { return house.app().http.connections.load() == 0; }));

@@ -4,6 +4,7 @@
 #include <thread>
 #include <utility>
 
+#include "config/log.h"
 #include "server/shutdown.h"
 
 namespace tq::test {
@@ -61,6 +62,7 @@ HouseOptions::HouseOptions() {
 }
 
 House::House(HouseOptions options) : options_(std::move(options)) {
+  REQUIRE(init_log(options_.server.log_level).ok());
   if (!options_.gated) gate_->open();
   auto parsed = models::ChatTemplate::parse(kTemplate);
   REQUIRE(parsed.ok());

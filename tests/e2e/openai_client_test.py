@@ -277,7 +277,7 @@ class Suite:
     def test_long_answer_seals_blocks(self):
         """A context past sink and window holds codes: blocks of the sealed pool are in use."""
         seen = []
-        stream = self.chat("Tell me everything. " * 40, max_tokens=64, stream=True,
+        stream = self.chat("Tell me everything. " * 120, max_tokens=64, stream=True,
                            extra_body={"ignore_eos": True})
         for chunk in stream:
             if len(seen) < 3 and chunk.choices and chunk.choices[0].delta.content:
@@ -359,7 +359,8 @@ def main():
 
     dry_run(options.server, options.model, options.kv)
     server = Server([options.server, "--model", options.model, "--kv", options.kv, "--port", "0",
-                     "--api-key", KEY, "--kv-memory", "256MiB", "--log-level", "info"])
+                     "--api-key", KEY, "--kv-memory", "256MiB", "--log-level", "info",
+                     "--drain-ms", str(int(CALL_S * 1000))])
     failed = 0
     try:
         url = server.wait_ready()

@@ -27,7 +27,8 @@ std::string text_of(const std::vector<std::string>& events, int choice = 0) {
   std::string text;
   for (const std::string& event : events) {
     if (event == "[DONE]") continue;
-    for (const Json& entry : Json::parse(event)["choices"]) {
+    const Json chunk = Json::parse(event);
+    for (const Json& entry : chunk["choices"]) {
       if (entry["index"] != choice) continue;
       if (entry.contains("delta")) text += entry["delta"].value("content", "");
       if (entry.contains("text")) text += entry["text"].get<std::string>();
