@@ -20,11 +20,7 @@ constexpr std::chrono::seconds kDeadlineGrace{1};  // the engine ends a late req
 class Admitted {
  public:
   explicit Admitted(engine::Engine& engine) : engine_(engine) {}
-  ~Admitted() {
-    for (const Entry& entry : entries_) {
-      if (!entry.finished) engine_.cancel(entry.id);
-    }
-  }
+  ~Admitted() { cancel_rest(); }
   Admitted(const Admitted&) = delete;
   Admitted& operator=(const Admitted&) = delete;
 
@@ -32,6 +28,13 @@ class Admitted {
   void finished(int choice) {
     entries_[static_cast<size_t>(choice)].finished = true;
     ++n_finished_;
+  }
+  void cancel_rest() {
+    for (Entry& entry : entries_) {
+      if (!entry.finished) engine_.cancel(entry.id);
+      entry.finished = true;
+    }
+    n_finished_ = entries_.size();
   }
   bool all_finished() const noexcept { return n_finished_ == entries_.size(); }
 
@@ -49,8 +52,12 @@ class Admitted {
 Result<void> admit(App& app, std::vector<engine::Job> jobs, TokenFeed& feed, Admitted& admitted) {
   for (size_t i = 0; i < jobs.size(); ++i) {
     jobs[i].sink = feed.sink(static_cast<int>(i));
-    TQ_ASSIGN(const SeqId id, app.engine.submit(std::move(jobs[i])));
-    admitted.add(id);
+    auto id = app.engine.submit(std::move(jobs[i]));
+    if (!id) {
+      admitted.cancel_rest();
+      return std::move(id).error();
+    }
+    admitted.add(*id);
   }
   return {};
 }
@@ -179,6 +186,7 @@ std::optional<Error> Run::append_events(ChunkWriter& writer, std::string& out) {
 }
 
 asio::awaitable<bool> Run::fail_stream(Error error) {
+  admitted_.cancel_rest();  // before the client hears of it
   std::string out;
   append_event(out, error_json(error));
   out += kSseDone;
@@ -240,6 +248,7 @@ asio::awaitable<bool> Run::collect() {
   }
   HttpResponse response;
   if (failed) {
+    admitted_.cancel_rest();
     response = error_response(*failed);
   } else {
     response.body = whole_answer(identity_, choices, usage_, prepared_.request.sampling.logprobs);
