@@ -118,9 +118,12 @@ Value Interpreter::eval_arithmetic(const Expr& expr) {
 }
 
 Value Interpreter::eval_concat(const Expr& expr) {
-  std::string text;
-  for (const ExprPtr& kid : expr.kids) append_str(*this, text, eval(*kid));
-  return str(std::move(text));
+  Value joined = str_view({});
+  for (size_t i = 0; i < expr.kids.size(); ++i) {
+    const Value piece = as_str(*this, eval(*expr.kids[i]));
+    joined = i == 0 ? piece : concat(joined.str(), piece.text());
+  }
+  return joined.str().markup ? str_view(joined.text()) : joined;
 }
 
 Value Interpreter::eval_compare(const Expr& expr) {

@@ -121,12 +121,7 @@ Value concatenate(Runtime& rt, const Value& a, const Value& b) {
     return concatenate(rt, escaped(a), escaped(b));
   }
   if (a.is_str() && b.is_str()) {
-    rt.check_size(a.text().size() + b.text().size());
-    std::string joined;
-    joined.reserve(a.text().size() + b.text().size());
-    joined += a.text();
-    joined += b.text();
-    const Value made = rt.str(std::move(joined));
+    const Value made = rt.concat(a.str(), b.text());
     return a.str().markup ? rt.as_markup(made) : made;
   }
   if (is_list_or_tuple(a) && b.is(Kind::kSeq) && a.seq().type == b.seq().type) {

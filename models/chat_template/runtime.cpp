@@ -8,6 +8,17 @@
 
 namespace tq::models::jinja {
 
+namespace {
+
+// Besides its contents: about one step for 32 bytes of memory, so that the step budget bounds the
+// heap too.
+constexpr uint64_t kStrSteps = 2;
+constexpr uint64_t kContainerSteps = 4;
+
+constexpr size_t kGrowBytesMin = 1024;  // below it a joined text is not given room to grow
+
+}  // namespace
+
 void Runtime::charge(uint64_t n_steps) {
   steps_ += n_steps;
   if (steps_ > limits::kTemplateStepsMax)
@@ -33,6 +44,7 @@ void Runtime::fail(Code code, const std::string& message) const {
 
 Value Runtime::str(std::string text) {
   check_size(text.size());
+  charge(kStrSteps);
   charge_bytes(text.size());
   Str& made = strs_.emplace_back();
   made.owned = std::move(text);
@@ -43,6 +55,7 @@ Value Runtime::str(std::string text) {
 
 Value Runtime::str_view(std::string_view text) {
   check_size(text.size());
+  charge(kStrSteps);
   charge_bytes(text.size());
   Str& made = strs_.emplace_back();
   made.text = text;
@@ -50,9 +63,37 @@ Value Runtime::str_view(std::string_view text) {
   return Value(&made);
 }
 
+Value Runtime::concat(const Str& left, std::string_view right) {
+  const size_t n_bytes = left.text.size() + right.size();
+  check_size(n_bytes);
+  charge(kStrSteps);
+  std::string* buffer = left.buffer;
+  // Nobody has appended to left's buffer since, and its memory will not move.
+  const bool in_place = buffer != nullptr && left.text.size() == buffer->size() &&
+                        buffer->capacity() - buffer->size() >= right.size();
+  if (!in_place) {
+    buffer = &buffers_.emplace_back();
+    const size_t n_reserved = n_bytes + (n_bytes > kGrowBytesMin ? n_bytes / 2 : 0);
+    charge_bytes(n_reserved);
+    buffer->reserve(n_reserved);
+    buffer->append(left.text);
+  }
+  charge_bytes(right.size());
+  buffer->append(right);
+  Str& made = strs_.emplace_back();
+  made.buffer = buffer;
+  made.text = std::string_view(buffer->data(), n_bytes);
+  // Two halves of input that is not UTF-8 may make one character.
+  const bool may_fuse = !left.text.empty() && !right.empty() && (left.text.back() & 0x80) != 0 &&
+                        (right.front() & 0xC0) == 0x80;
+  if (may_fuse) charge_bytes(n_bytes);
+  made.n_chars = may_fuse ? count_chars(made.text) : left.n_chars + count_chars(right);
+  return Value(&made);
+}
+
 Value Runtime::as_markup(const Value& value) {
   if (value.is_str()) {
-    charge(1);
+    charge(kStrSteps);
     Str& made = strs_.emplace_back();
     made.text = value.text();
     made.n_chars = value.str().n_chars;
@@ -67,7 +108,7 @@ Value Runtime::as_markup(const Value& value) {
 }
 
 Value Runtime::seq(SeqType type, std::vector<Value> items) {
-  charge(1 + items.size());
+  charge(kContainerSteps + items.size());
   Seq& made = seqs_.emplace_back();
   made.type = type;
   made.items = std::move(items);
@@ -75,20 +116,21 @@ Value Runtime::seq(SeqType type, std::vector<Value> items) {
 }
 
 Value Runtime::dict(std::vector<std::pair<Value, Value>> items) {
-  charge(1 + 2 * items.size());
+  charge(kContainerSteps + 2 * items.size());
   Dict& made = dicts_.emplace_back();
   made.items = std::move(items);
   return Value(&made);
 }
 
 Value Runtime::name_space(Dict attributes) {
-  charge(1 + 2 * attributes.items.size());
+  charge(kContainerSteps + 2 * attributes.items.size());
   Namespace& made = namespaces_.emplace_back();
   made.attributes = std::move(attributes);
   return Value(&made);
 }
 
 Value Runtime::undefined(std::string message) {
+  charge(kStrSteps);
   charge_bytes(message.size());
   Undefined& made = undefineds_.emplace_back();
   made.message = std::move(message);
@@ -104,17 +146,17 @@ Value Runtime::native(std::string name, NativeFn fn, const Value& self) {
 }
 
 Callable* Runtime::new_callable() {
-  charge(4);
+  charge(2 * kContainerSteps);
   return &callables_.emplace_back();
 }
 
 Loop* Runtime::new_loop() {
-  charge(2);
+  charge(2 * kContainerSteps);
   return &loops_.emplace_back();
 }
 
 Scope* Runtime::new_scope(Scope* parent) {
-  charge(2);
+  charge(kContainerSteps);
   Scope& made = scopes_.emplace_back();
   made.parent = parent;
   return &made;

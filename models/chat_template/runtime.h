@@ -37,6 +37,9 @@ class Runtime {
   // Allocation. What is returned lives until the render ends.
   Value str(std::string text);
   Value str_view(std::string_view text);  // text outlives the render
+  // left + right, not marked safe. Joining to the same text again and again, as templates do that
+  // gather their output in a variable, costs what is added and not what is there.
+  Value concat(const Str& left, std::string_view right);
   // The same text, or each text of a list or tuple, marked safe.
   Value as_markup(const Value& value);
   Value list(std::vector<Value> items) { return seq(SeqType::kList, std::move(items)); }
@@ -61,6 +64,7 @@ class Runtime {
   uint64_t steps_ = 0;
   int line_ = 0;
   std::deque<Str> strs_;
+  std::deque<std::string> buffers_;  // never reallocated once a Str views it
   std::deque<Seq> seqs_;
   std::deque<Dict> dicts_;
   std::deque<Namespace> namespaces_;

@@ -26,6 +26,7 @@ struct Str {
   std::string owned;      // empty when the text lives elsewhere (a literal, the request's JSON)
   std::string_view text;  // valid UTF-8 unless the input was not
   size_t n_chars = 0;
+  std::string* buffer = nullptr;  // of a joined text: what `text` is the beginning of
   bool markup =
       false;  // marked safe: `+` escapes what is joined to it, as markupsafe's Markup does
 };

@@ -91,6 +91,24 @@ TEST_CASE("chat template: append works on lists of the template only") {
   CHECK(rendered("{{ messages.append is defined }}", variables) == "False");
 }
 
+TEST_CASE("chat template: texts joined to one beginning do not disturb each other") {
+  // Long enough that joined texts share memory with room to grow.
+  const Json variables = {{"s", std::string(5000, 'x')}};
+  CHECK(
+      rendered(
+          "{% set a = s ~ 'a' %}{% set b = a ~ 'b' %}{% set c = a ~ 'c' %}{% set d = b ~ 'd' %}"
+          "{% set e = a ~ a %}{% set f = d + d %}{{ a[4999:] }}|{{ b[4999:] }}|{{ c[4999:] }}|"
+          "{{ d[4999:] }}|{{ e|length }}{{ e[-2:] }}|{{ f|length }}{{ f[:5003] == d }}{{ f[-3:] }}",
+          variables) == "xa|xab|xac|xabd|10002xa|10006Trueabd");
+}
+
+TEST_CASE("chat template: output gathered in a variable costs what is added") {
+  const Json variables = {{"messages", std::vector<std::string>(2000, std::string(1000, 'm'))}};
+  CHECK(rendered("{% set ns = namespace(out='') %}{% for m in messages %}"
+                 "{% set ns.out = ns.out ~ '<' ~ m ~ '>' %}{% endfor %}{{ ns.out|length }}",
+                 variables) == "2004000");
+}
+
 TEST_CASE("chat template: a variable hides a global of the same name") {
   CHECK(rendered("{{ range }}", {{"range", "mine"}}) == "mine");
   CHECK(rendered("{{ namespace is defined }}{{ lipsum is defined }}") == "TrueFalse");
