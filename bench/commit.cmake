@@ -1,4 +1,5 @@
-# Writes OUTPUT, a C++ file that names the commit, if it changed. Runs at every build: a benchmark that names
+# Writes OUTPUT, a C++ file that names the commit, if it changed. Runs at every build: a benchmark
+# that names
 # the commit of the last configuration would lie.
 set(commit "unknown")
 if(GIT)

@@ -15,8 +15,8 @@ target_compile_options(tq_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>
   # GCC 12 warns falsely of `"literal" + std::string` (GCC bug 105651).
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CXX_COMPILER_ID:GNU>>:-Wno-restrict>
-  # Instrumented code draws false warnings from GCC 12 (of std::regex, of coroutine frames): the release
-  # build, which compiles the same files, is the one that must have none.
+  # Instrumented code draws false warnings from GCC 12 (of std::regex, of coroutine frames): the
+  # release build, which compiles the same files, is the one that must have none.
   $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<BOOL:${TQ_WERROR}>,$<NOT:$<BOOL:${TQ_SANITIZE}>>>:-Werror>)
 
 if(TQ_SANITIZE)
