@@ -7,7 +7,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -17,6 +16,7 @@
 
 #include "bench/attention_case.h"
 #include "bench/machine.h"
+#include "bench/results.h"
 
 namespace tq::bench {
 namespace {
@@ -63,11 +63,6 @@ struct Tables {
   std::vector<double> read_gb_per_s;  // of each table, in order
   std::vector<WriteRow> writes;
 };
-
-double quantile(std::vector<double> values, double q) {
-  std::sort(values.begin(), values.end());
-  return values[static_cast<size_t>(q * static_cast<double>(values.size() - 1) + 0.5)];
-}
 
 double seconds_of(const std::function<void()>& run) {
   const auto start = std::chrono::steady_clock::now();
@@ -274,10 +269,6 @@ void print_tables(const Tables& tables, const Options& options) {
 
 json to_json(const Tables& tables, const Options& options) {
   json out{{"benchmark", "attention"},
-           {"machine", machine()},
-           {"commit", commit()},
-           {"compiler", compiler()},
-           {"seed", options.seed},
            {"backend", tables.backend},
            {"threads", options.n_threads},
            {"head_dim", options.head_dim},
@@ -351,19 +342,10 @@ int run_attention(int argc, char** argv) {
     }
   }
   const Result<Tables> tables = measure_all(options);
-  if (!tables) {
-    std::fprintf(stderr, "%s\n", tables.error().describe().c_str());
-    return 1;
-  }
+  if (!tables) return fail(tables.error());
   print_tables(*tables, options);
-  if (options.json_path.empty()) return 0;
-  std::ofstream file(options.json_path);
-  file << to_json(*tables, options).dump(2) << '\n';
-  if (!file.flush()) {
-    std::fprintf(stderr, "cannot write %s\n", options.json_path.c_str());
-    return 1;
-  }
-  return 0;
+  const auto written = write_json(options.json_path, to_json(*tables, options), options.seed);
+  return written ? 0 : fail(written.error());
 }
 
 }  // namespace tq::bench

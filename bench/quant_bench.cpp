@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "bench/machine.h"
 #include "bench/quant_accuracy.h"
+#include "bench/results.h"
 #include "quant/random.h"
 #include "quant/rotation.h"
 #include "quant/row_codec.h"
@@ -51,11 +51,6 @@ struct Timed {
   std::vector<double> seconds;
 };
 
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return values[values.size() / 2];
-}
-
 // Runs interleaved, so that a slow spell of the machine falls on all of them; the first round warms
 // up.
 void time_all(std::vector<Timed>& timed, const Options& options) {
@@ -67,7 +62,7 @@ void time_all(std::vector<Timed>& timed, const Options& options) {
       if (round > 0) item.seconds.push_back(took.count());
     }
   }
-  for (Timed& item : timed) item.row->*item.field = options.n_rows / median(item.seconds);
+  for (Timed& item : timed) item.row->*item.field = options.n_rows / quantile(item.seconds, 0.5);
 }
 
 template <class Quantiser, class Rows>
@@ -247,9 +242,10 @@ struct Tables {
 };
 
 json to_json(const Tables& tables, const Options& options) {
-  json out{{"benchmark", "quant"},     {"machine", machine()},    {"commit", commit()},
-           {"compiler", compiler()},   {"seed", options.seed},    {"n_pairs", options.n_pairs},
-           {"n_rows", options.n_rows}, {"n_runs", options.n_runs}};
+  json out{{"benchmark", "quant"},
+           {"n_pairs", options.n_pairs},
+           {"n_rows", options.n_rows},
+           {"n_runs", options.n_runs}};
   for (const AccuracyRow& row : tables.accuracy) {
     out["accuracy"].push_back({{"quantiser", row.quantiser},
                                {"dim", row.dim},
@@ -328,23 +324,14 @@ int run_quant(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
 
   const Result<Tables> tables = measure_all(options);
-  if (!tables) {
-    std::fprintf(stderr, "%s\n", tables.error().describe().c_str());
-    return 1;
-  }
+  if (!tables) return fail(tables.error());
   std::printf("%s; seed: %llu\n", provenance().c_str(),
               static_cast<unsigned long long>(options.seed));
   print_accuracy(tables->accuracy);
   if (!tables->spikes.empty()) print_spikes(tables->spikes);
   print_speed(tables->speed);
-  if (options.json_path.empty()) return 0;
-  std::ofstream file(options.json_path);
-  file << to_json(*tables, options).dump(2) << '\n';
-  if (!file.flush()) {
-    std::fprintf(stderr, "cannot write %s\n", options.json_path.c_str());
-    return 1;
-  }
-  return 0;
+  const auto written = write_json(options.json_path, to_json(*tables, options), options.seed);
+  return written ? 0 : fail(written.error());
 }
 
 }  // namespace tq::bench

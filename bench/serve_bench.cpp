@@ -9,7 +9,6 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -17,6 +16,7 @@
 
 #include "bench/load_client.h"
 #include "bench/machine.h"
+#include "bench/results.h"
 #include "bench/serve_report.h"
 #include "quant/random.h"
 
@@ -180,20 +180,11 @@ void add_flags(CLI::App& app, Options& options) {
   app.add_option("--json", options.json_path, "also write the figures to this file");
 }
 
-int fail(const Error& error) {
-  std::fprintf(stderr, "%s\n", error.describe().c_str());
-  return 1;
-}
-
-bool write_json(const Options& options, const ServeReport& report) {
+nlohmann::json to_json(const Options& options, const ServeReport& report) {
   nlohmann::json document = to_json(report);
-  document["provenance"] = provenance();
-  document["seed"] = options.seed;
   document["streams"] = options.streams;
   document["rate"] = options.rate;
-  std::ofstream file(options.json_path);
-  file << document.dump(1) << '\n';
-  return file.good();
+  return document;
 }
 
 }  // namespace
@@ -235,9 +226,8 @@ int run_serve(int argc, char** argv) {
   }
   std::printf(", prompt %d+%d words, output %d tokens\n\n%s", options.shared_words,
               options.prompt_words, options.output_tokens, to_markdown(report).c_str());
-  if (!options.json_path.empty() && !write_json(options, report)) {
-    return fail({Code::kIo, "cannot write '" + options.json_path + "'", "--json"});
-  }
+  const auto written = write_json(options.json_path, to_json(options, report), options.seed);
+  if (!written) return fail(written.error());
   return report.n_ok == report.n_requests ? 0 : 1;
 }
 

@@ -1,10 +1,11 @@
 #include "bench/serve_report.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+
+#include "bench/results.h"
 
 namespace tq::bench {
 namespace {
@@ -13,24 +14,17 @@ double milliseconds(Clock::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
-// Nearest rank: the smallest value that at least `share` of all values do not exceed.
-double percentile(const std::vector<double>& sorted, double share) {
-  const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(sorted.size())));
-  return sorted[std::max<size_t>(rank, 1) - 1];
-}
-
 ServeReport::Percentiles percentiles(std::string name, std::vector<double> values) {
   ServeReport::Percentiles result;
   result.name = std::move(name);
   result.n = values.size();
   if (values.empty()) return result;
-  std::sort(values.begin(), values.end());
   for (const double value : values) result.mean += value / static_cast<double>(values.size());
-  result.p50 = percentile(values, 0.50);
-  result.p90 = percentile(values, 0.90);
-  result.p95 = percentile(values, 0.95);
-  result.p99 = percentile(values, 0.99);
-  result.max = values.back();
+  result.p50 = quantile(values, 0.50);
+  result.p90 = quantile(values, 0.90);
+  result.p95 = quantile(values, 0.95);
+  result.p99 = quantile(values, 0.99);
+  result.max = *std::max_element(values.begin(), values.end());
   return result;
 }
 

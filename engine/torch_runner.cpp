@@ -13,13 +13,18 @@
 
 namespace tq::engine {
 
-int TorchRunner::compute_threads(const EngineConfig& config) noexcept {
+namespace {
+
+// What config.threads stands for: itself, or the cores that this process may use.
+int compute_threads(const EngineConfig& config) noexcept {
   if (config.threads > 0) return config.threads;
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   if (sched_getaffinity(0, sizeof(allowed), &allowed) != 0) return 1;
   return std::max(1, CPU_COUNT(&allowed));
 }
+
+}  // namespace
 
 Result<quant::BlockLayout> TorchRunner::plan_layout(const EngineConfig& config,
                                                     const models::ModelSpec& spec) {
@@ -34,18 +39,22 @@ uint64_t TorchRunner::estimate_weight_bytes(const EngineConfig& config,
   return static_cast<uint64_t>(spec.n_parameters) * bytes_per_weight;
 }
 
-TorchRunner::TorchRunner(std::unique_ptr<kernels::PagedAttention> attention,
+TorchRunner::TorchRunner(std::unique_ptr<kernels::cpu::ThreadPool> pool,
+                         std::unique_ptr<kernels::PagedAttention> attention,
                          kernels::KvArena arena,
                          std::unique_ptr<models::Decoder> decoder)
-    : attention_(std::move(attention)), arena_(std::move(arena)), decoder_(std::move(decoder)) {}
+    : pool_(std::move(pool)),
+      attention_(std::move(attention)),
+      arena_(std::move(arena)),
+      decoder_(std::move(decoder)) {}
 
 Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& config,
                                                          const models::WeightSource& source,
                                                          kernels::PoolSizes pools) {
   const models::ModelSpec& spec = source.spec();
-  const int threads = compute_threads(config);
-  // Matrix products and attention run on our own pool; LibTorch's would only fight it for the
+  // Linear layers and attention run on one pool of ours; LibTorch's would only fight it for the
   // cores.
+  auto pool = std::make_unique<kernels::cpu::ThreadPool>(compute_threads(config));
   at::set_num_threads(1);
   TQ_ASSIGN(auto attention,
             kernels::make_backend(config.backend, {.shape = {.n_layers = spec.n_layers,
@@ -53,14 +62,15 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& con
                                                              .head_dim = spec.head_dim},
                                                    .kv = config.kv,
                                                    .n_heads = spec.n_heads,
-                                                   .n_threads = threads}));
+                                                   .pool = pool.get()}));
+  TQ_ASSIGN(const kernels::LinearFn linear, kernels::find_linear(attention->name()));
   try {
     TQ_ASSIGN(auto decoder,
               models::make_decoder(source, *attention,
-                                   {.dtype = config.dtype, .threads = threads, .linear = "auto"}));
+                                   {.dtype = config.dtype, .linear = linear, .pool = pool.get()}));
     TQ_ASSIGN(auto arena, attention->allocate(pools));
-    return std::unique_ptr<TorchRunner>(
-        new TorchRunner(std::move(attention), std::move(arena), std::move(decoder)));
+    return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(pool), std::move(attention),
+                                                        std::move(arena), std::move(decoder)));
   } catch (const std::exception& failure) {
     return Error{Code::kInternal, std::string("loading the model: ") + failure.what(),
                  source.path()};

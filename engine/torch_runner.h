@@ -10,6 +10,7 @@
 #include "config/engine_config.h"
 #include "config/result.h"
 #include "engine/step_runner.h"
+#include "kernels/cpu/thread_pool.h"
 #include "kernels/kv_arena.h"
 #include "kernels/paged_attention.h"
 #include "models/decoder.h"
@@ -19,8 +20,6 @@ namespace tq::engine {
 
 class TorchRunner final : public StepRunner {
  public:
-  // Threads that config.threads stands for: itself, or the cores this process may use.
-  static int compute_threads(const EngineConfig& config) noexcept;
   // The store's layout for this model, before any memory is spent: what plan_memory() works from.
   static Result<quant::BlockLayout> plan_layout(const EngineConfig& config,
                                                 const models::ModelSpec& spec);
@@ -42,12 +41,14 @@ class TorchRunner final : public StepRunner {
   Result<StepLogits> run(const StepPlan& plan) override;
 
  private:
-  TorchRunner(std::unique_ptr<kernels::PagedAttention> attention,
+  TorchRunner(std::unique_ptr<kernels::cpu::ThreadPool> pool,
+              std::unique_ptr<kernels::PagedAttention> attention,
               kernels::KvArena arena,
               std::unique_ptr<models::Decoder> decoder);
   Result<StepLogits> run_checked(const StepPlan& plan);
   void fill_batch(const StepPlan& plan);
 
+  std::unique_ptr<kernels::cpu::ThreadPool> pool_;  // attention and linear layers share it
   std::unique_ptr<kernels::PagedAttention> attention_;
   kernels::KvArena arena_;
   std::unique_ptr<models::Decoder> decoder_;

@@ -1,6 +1,5 @@
 #include "kernels/linear.h"
 
-#include <array>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -10,34 +9,7 @@
 #include "quant/float16.h"
 
 namespace tq::kernels {
-
-namespace scalar {
-void linear(const LinearCall& call) noexcept;
-}
-namespace avx2 {
-void linear(const LinearCall& call) noexcept;
-}
-namespace avx512 {
-void linear(const LinearCall& call) noexcept;
-}
-
 namespace {
-
-struct Implementation {
-  std::string_view name;
-  LinearFn function;
-  bool supported;
-};
-
-std::array<Implementation, 3> implementations() {
-  return {{
-      {"avx512", avx512::linear,
-       __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0},
-      {"avx2", avx2::linear,
-       __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0},
-      {"scalar", scalar::linear, true},
-  }};
-}
 
 // Inputs in one 32-bit word of a panel row.
 int64_t words_per_output(int64_t n_inputs, PackedType type) {
@@ -115,18 +87,6 @@ void PackedLinear::unpack_row(int64_t output, std::span<float> row) const {
       row[k] = quant::bf16_to_float(static_cast<uint16_t>(k % 2 == 0 ? word : word >> 16));
     }
   }
-}
-
-Result<LinearFn> find_linear(std::string_view name) {
-  std::string known;
-  for (const Implementation& entry : implementations()) {
-    if (entry.supported && (name == "auto" || name == entry.name)) return entry.function;
-    if (!known.empty()) known += ", ";
-    known += entry.name;
-    if (!entry.supported) known += " (not on this CPU)";
-  }
-  return Error{Code::kUnsupported,
-               "no linear kernel '" + std::string(name) + "'; there are " + known, "--backend"};
 }
 
 }  // namespace tq::kernels

@@ -62,11 +62,21 @@ struct LinearCall {
   int64_t panel_end = 0;
 };
 
-// One implementation per instruction set, named as the attention backends are ("scalar", "avx2",
-// "avx512").
+// One implementation per CPU backend; they differ in the order of rounding, not in the sums' order.
 using LinearFn = void (*)(const LinearCall&) noexcept;
 
-// "auto": the best that this machine runs. An unknown or unsupported name is an error.
+// That of the attention backend of this name; "auto": the best that this machine runs. Unknown, not
+// of this machine, or no CPU's: an error.
 Result<LinearFn> find_linear(std::string_view name);
+
+namespace scalar {
+void linear(const LinearCall& call) noexcept;
+}
+namespace avx2 {
+void linear(const LinearCall& call) noexcept;
+}
+namespace avx512 {
+void linear(const LinearCall& call) noexcept;
+}
 
 }  // namespace tq::kernels

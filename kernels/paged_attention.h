@@ -22,11 +22,16 @@
 
 namespace tq::kernels {
 
+namespace cpu {
+class ThreadPool;
+}
+
 struct AttentionOptions {
   quant::KvShape shape;
   KvConfig kv;
   int n_heads = 0;    // query heads: a multiple of shape.n_kv_heads, at most 16 per KV head
   int n_threads = 1;  // of the backend's own pool; CPU only
+  cpu::ThreadPool* pool = nullptr;  // shared instead of an own one, whose n_threads then counts
 };
 
 // Work division of one step, made once by plan() and used by every layer. Opaque to callers.

@@ -24,6 +24,24 @@ std::string join_available() {
   return text;
 }
 
+// The entry of that name, or for "auto" the best that can run here and has what `offers` looks for.
+Result<BackendEntry> find_entry(std::string_view name, bool (*offers)(const BackendEntry&)) {
+  for (const BackendEntry& entry : all_backends()) {
+    const bool usable = entry.missing.empty() && offers(entry);
+    if (name == "auto" && usable) return entry;
+    if (name != entry.name) continue;
+    if (usable) return entry;
+    return Error{Code::kUnsupported,
+                 "backend '" + std::string(name) + "' cannot run: " +
+                     std::string(entry.missing.empty() ? "not a CPU backend" : entry.missing) +
+                     "; available: auto, " + join_available(),
+                 "--backend"};
+  }
+  return Error{Code::kInvalidArgument,
+               "unknown backend '" + std::string(name) + "'; available: auto, " + join_available(),
+               "--backend"};
+}
+
 }  // namespace
 
 std::vector<std::string_view> available_backends() {
@@ -36,17 +54,14 @@ std::vector<std::string_view> available_backends() {
 
 Result<std::unique_ptr<PagedAttention>> make_backend(std::string_view name,
                                                      const AttentionOptions& options) {
-  for (const BackendEntry& entry : all_backends()) {
-    if (name != entry.name && !(name == "auto" && entry.missing.empty())) continue;
-    if (entry.missing.empty()) return entry.make(options);
-    return Error{Code::kUnsupported,
-                 "backend '" + std::string(name) + "' cannot run: " + std::string(entry.missing) +
-                     "; available: auto, " + join_available(),
-                 "--backend"};
-  }
-  return Error{Code::kInvalidArgument,
-               "unknown backend '" + std::string(name) + "'; available: auto, " + join_available(),
-               "--backend"};
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, [](const BackendEntry&) { return true; }));
+  return entry.make(options);
+}
+
+Result<LinearFn> find_linear(std::string_view name) {
+  TQ_ASSIGN(const BackendEntry entry,
+            find_entry(name, [](const BackendEntry& found) { return found.linear != nullptr; }));
+  return entry.linear;
 }
 
 }  // namespace tq::kernels

@@ -6,11 +6,12 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string_view>
 
 #include "config/engine_config.h"
 #include "config/ids.h"
 #include "config/result.h"
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/linear.h"
 #include "kernels/paged_attention.h"
 #include "models/model_spec.h"
 #include "models/weights/weight_source.h"
@@ -38,8 +39,8 @@ class Decoder {
 
 struct DecoderOptions {
   ComputeType dtype = ComputeType::kAuto;
-  int threads = 1;
-  std::string_view linear = "auto";  // kernel of the linear layers, kernels/linear.h
+  kernels::LinearFn linear = nullptr;        // of kernels/linear.h
+  kernels::cpu::ThreadPool* pool = nullptr;  // for the linear layers; outlives the decoder
 };
 
 // attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong

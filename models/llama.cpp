@@ -34,21 +34,15 @@ class Llama final : public Decoder {
  public:
   static Result<std::unique_ptr<Decoder>> load(const WeightSource& source,
                                                kernels::PagedAttention& attention,
-                                               const Compute& compute,
-                                               std::shared_ptr<kernels::cpu::ThreadPool> pool);
+                                               const Compute& compute);
 
   const ModelSpec& spec() const noexcept override { return spec_; }
   uint64_t weight_bytes() const noexcept override;
   Result<std::span<float>> forward(const DecoderInput& input) override;
 
  private:
-  Llama(ModelSpec spec,
-        std::shared_ptr<kernels::cpu::ThreadPool> pool,
-        std::unique_ptr<Rope> rope,
-        Linear embedding,
-        RmsNorm final_norm)
+  Llama(ModelSpec spec, std::unique_ptr<Rope> rope, Linear embedding, RmsNorm final_norm)
       : spec_(std::move(spec)),
-        pool_(std::move(pool)),
         rope_(std::move(rope)),
         embedding_(std::move(embedding)),
         final_norm_(std::move(final_norm)) {}
@@ -56,7 +50,6 @@ class Llama final : public Decoder {
   at::Tensor logits_of(const at::Tensor& hidden, std::span<const int32_t> rows) const;
 
   ModelSpec spec_;
-  std::shared_ptr<kernels::cpu::ThreadPool> pool_;
   std::unique_ptr<Rope> rope_;  // the layers point at it
   Linear embedding_;            // [vocab_size, hidden]
   std::vector<Layer> layers_;
@@ -88,13 +81,12 @@ Result<Layer> load_layer(const WeightSource& source,
 
 Result<std::unique_ptr<Decoder>> Llama::load(const WeightSource& source,
                                              kernels::PagedAttention& attention,
-                                             const Compute& compute,
-                                             std::shared_ptr<kernels::cpu::ThreadPool> pool) {
+                                             const Compute& compute) {
   const ModelSpec& spec = source.spec();
   TQ_ASSIGN(auto embedding,
             Linear::load(source, {"model.embed_tokens"}, spec.hidden, false, compute));
   TQ_ASSIGN(auto norm, RmsNorm::load(source, "model.norm.weight", spec.hidden, spec.rms_eps));
-  std::unique_ptr<Llama> model(new Llama(spec, std::move(pool),
+  std::unique_ptr<Llama> model(new Llama(spec,
                                          std::make_unique<Rope>(spec, source.rope_is_interleaved()),
                                          std::move(embedding), std::move(norm)));
   for (LayerIdx index = 0; index < spec.n_layers; ++index) {
@@ -152,16 +144,14 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
 Result<std::unique_ptr<Decoder>> make_llama(const WeightSource& source,
                                             kernels::PagedAttention& attention,
                                             const DecoderOptions& options) {
-  auto pool = std::make_shared<kernels::cpu::ThreadPool>(options.threads);
   // bf16 by default: the kernel widens it in registers, so it costs half the bytes and no precision
   // that weights quantised to 4..8 bits, or shipped in bf16, still have.
   const bool wide = options.dtype == ComputeType::kF32;
-  TQ_ASSIGN(const kernels::LinearFn linear, kernels::find_linear(options.linear));
   const Compute compute{
       .weight_type = wide ? kernels::PackedType::kF32 : kernels::PackedType::kBf16,
-      .linear = linear,
-      .pool = pool.get()};
-  return Llama::load(source, attention, compute, pool);
+      .linear = options.linear,
+      .pool = options.pool};
+  return Llama::load(source, attention, compute);
 }
 
 }  // namespace tq::models

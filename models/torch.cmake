@@ -2,6 +2,6 @@
 if(TQ_TORCH)
   tq_library(tq_models
     SOURCES attention_layer.cpp layers.cpp llama.cpp registry.cpp rope.cpp
-    DEPS tq_weights tq_kernels tq_linear)
+    DEPS tq_weights tq_kernels)
   tq_use_torch(tq_models PRIVATE)  # decoder.h, the public header, names no LibTorch type
 endif()

@@ -112,7 +112,9 @@ class CpuBackend final : public PagedAttention {
   std::vector<uint8_t> written_;
   std::vector<Workspace> workspaces_;  // one per thread
   SplitStates split_states_;
-  ThreadPool pool_;  // last: its threads use the rest
+  std::unique_ptr<ThreadPool>
+      own_pool_;  // late: its threads use the rest; null where one is shared
+  ThreadPool& pool_;
 };
 
 int n_query_pairs(const StoreCodec& store) {
@@ -125,9 +127,10 @@ CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& option
       store_(std::move(store)),
       rotation_(store_.rotation()),
       split_states_(options.shape.head_dim),
-      pool_(options.n_threads) {
-  workspaces_.reserve(static_cast<size_t>(options.n_threads));
-  for (int i = 0; i < options.n_threads; ++i) {
+      own_pool_(options.pool ? nullptr : std::make_unique<ThreadPool>(options.n_threads)),
+      pool_(options.pool ? *options.pool : *own_pool_) {
+  workspaces_.reserve(static_cast<size_t>(pool_.n_threads()));
+  for (int i = 0; i < pool_.n_threads(); ++i) {
     workspaces_.emplace_back(head_dim(), n_query_pairs(store_));
   }
 }
@@ -138,7 +141,7 @@ Result<const AttnPlan*> CpuBackend::plan(const PagedBatch& batch, const KvArena&
   plan_.build(batch, {.block_tokens = layout().block_tokens(),
                       .n_kv_heads = layout().shape().n_kv_heads,
                       .group = group(),
-                      .n_threads = options_.n_threads});
+                      .n_threads = pool_.n_threads()});
   split_states_.reserve(plan_.n_split_states(), kQueriesMax);
   return &plan_;
 }

@@ -236,7 +236,7 @@ Result<std::unique_ptr<PagedAttention>> make_scalar(const AttentionOptions& opti
 namespace tq::kernels {
 
 BackendEntry scalar_backend() noexcept {
-  return {.name = "scalar", .missing = {}, .make = cpu::make_scalar};
+  return {.name = "scalar", .missing = {}, .make = cpu::make_scalar, .linear = scalar::linear};
 }
 
 }  // namespace tq::kernels

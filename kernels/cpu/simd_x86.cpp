@@ -34,10 +34,12 @@ std::span<const BackendEntry> simd_backends() noexcept {
   static const std::array<BackendEntry, 2> entries{
       BackendEntry{.name = "avx512",
                    .missing = has_avx512() ? "" : "this CPU has no AVX-512 F, BW, VL and VNNI",
-                   .make = make_avx512},
+                   .make = make_avx512,
+                   .linear = avx512::linear},
       BackendEntry{.name = "avx2",
                    .missing = has_avx2() ? "" : "this CPU has no AVX2, FMA and F16C",
-                   .make = make_avx2}};
+                   .make = make_avx2,
+                   .linear = avx2::linear}};
   return entries;
 }
 

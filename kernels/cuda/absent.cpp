@@ -6,7 +6,8 @@ namespace tq::kernels {
 BackendEntry cuda_backend() noexcept {
   return {.name = "cuda",
           .missing = "this build has no CUDA backend; build with -DTQ_CUDA=ON",
-          .make = nullptr};
+          .make = nullptr,
+          .linear = nullptr};
 }
 
 }  // namespace tq::kernels

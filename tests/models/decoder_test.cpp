@@ -54,7 +54,8 @@ struct Chunk {
 // A model with a 16-bit store, driven step by step.
 class Harness {
  public:
-  Harness(const std::string& folder, const std::string& backend, int threads, ComputeType dtype) {
+  Harness(const std::string& folder, const std::string& backend, int threads, ComputeType dtype)
+      : pool_(std::make_unique<kernels::cpu::ThreadPool>(threads)) {
     auto opened = open_model(folder);
     REQUIRE(opened.ok());
     source_ = std::move(*opened);
@@ -67,16 +68,16 @@ class Harness {
                                                                .head_dim = spec.head_dim},
                                                      .kv = kv,
                                                      .n_heads = spec.n_heads,
-                                                     .n_threads = threads});
+                                                     .pool = pool_.get()});
     REQUIRE(attention.ok());
     attention_ = std::move(*attention);
     auto arena = attention_->allocate({.hot_blocks = 64, .sealed_blocks = 1});
     REQUIRE(arena.ok());
     arena_ = std::make_unique<kernels::KvArena>(std::move(*arena));
+    auto linear = kernels::find_linear(attention_->name());
+    REQUIRE(linear.ok());
     auto decoder = make_decoder(*source_, *attention_,
-                                {.dtype = dtype,
-                                 .threads = threads,
-                                 .linear = backend == "auto" ? "auto" : std::string_view(backend)});
+                                {.dtype = dtype, .linear = *linear, .pool = pool_.get()});
     REQUIRE(decoder.ok());
     decoder_ = std::move(*decoder);
   }
@@ -119,6 +120,7 @@ class Harness {
 
  private:
   std::unique_ptr<WeightSource> source_;
+  std::unique_ptr<kernels::cpu::ThreadPool> pool_;
   std::unique_ptr<kernels::PagedAttention> attention_;
   std::unique_ptr<kernels::KvArena> arena_;
   std::unique_ptr<Decoder> decoder_;

@@ -1,0 +1,40 @@
+#include "bench/results.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "bench/machine.h"
+#include "config/check.h"
+
+namespace tq::bench {
+
+double quantile(std::vector<double> values, double share) {
+  TQ_CHECK(!values.empty() && share >= 0 && share <= 1, "quantile of nothing", values.size());
+  const auto rank = static_cast<size_t>(std::ceil(share * static_cast<double>(values.size())));
+  const auto place = values.begin() + static_cast<ptrdiff_t>(std::max<size_t>(rank, 1) - 1);
+  std::nth_element(values.begin(), place, values.end());
+  return *place;
+}
+
+Result<void> write_json(const std::string& path, nlohmann::json document, uint64_t seed) {
+  if (path.empty()) return {};
+  document["machine"] = machine();
+  document["commit"] = commit();
+  document["compiler"] = compiler();
+  document["seed"] = seed;
+  std::ofstream file(path);
+  file << document.dump(1) << '\n';
+  if (!file.flush()) return Error{Code::kIo, "cannot write '" + path + "'", "--json"};
+  return {};
+}
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "%s\n", error.describe().c_str());
+  return 1;
+}
+
+}  // namespace tq::bench

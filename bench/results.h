@@ -1,0 +1,23 @@
+#pragma once
+// What every subcommand does with its samples and its figures. Any thread.
+
+#include <cstdint>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <vector>
+
+#include "config/result.h"
+
+namespace tq::bench {
+
+// Nearest rank: the smallest value that at least `share` of all values do not exceed; 0.5 is the
+// median. values is not empty.
+double quantile(std::vector<double> values, double share);
+
+// Adds machine, commit, compiler and seed to the document and writes it; no path: nothing to do.
+Result<void> write_json(const std::string& path, nlohmann::json document, uint64_t seed);
+
+// Prints the error as a subcommand does; the exit code of main().
+int fail(const Error& error);
+
+}  // namespace tq::bench
