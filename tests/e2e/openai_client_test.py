@@ -340,6 +340,44 @@ def drain_under_load(server, url, model):
     print("ok    drain_under_load", flush=True)
 
 
+def same_alone_and_together(binary, model, kv):
+    """Greedy answers to prompts past sink and window, most of which is attended to as codes, do not
+    depend on what else runs. Without the prefix cache: each is computed afresh."""
+    server = Server([binary, "--model", model, "--kv", kv, "--port", "0", "--kv-memory", "256MiB",
+                     "--prefix-cache", "false"])
+    try:
+        client = openai.OpenAI(base_url=server.wait_ready() + "/v1", api_key="none", timeout=CALL_S,
+                               max_retries=0)
+        name = client.models.list().data[0].id
+        prompts = ["Chapter %d. %s What happens next?" % (i, "The ship sails on and on. " * n)
+                   for i, n in enumerate((60, 75, 90, 105))]
+
+        def answer(i):
+            whole = client.chat.completions.create(
+                model=name, messages=user(prompts[i]), temperature=0, max_tokens=24,
+                extra_body={"ignore_eos": True})
+            check(whole.usage.prompt_tokens > 384, "%d tokens" % whole.usage.prompt_tokens)
+            return whole.choices[0].message.content
+
+        together = [None] * len(prompts)
+
+        def one(i):
+            together[i] = answer(i)
+
+        threads = [threading.Thread(target=one, args=(i,), daemon=True)
+                   for i in range(len(prompts))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=CALL_S)
+            check(not thread.is_alive(), "an answer did not come")
+        alone = [answer(i) for i in range(len(prompts))]
+        check(all(alone) and alone == together, "alone %r, together %r" % (alone, together))
+    finally:
+        server.stop()
+    print("ok    same_alone_and_together", flush=True)
+
+
 def dry_run(binary, model, kv):
     done = subprocess.run([binary, "--model", model, "--kv", kv, "--dry-run"],
                           capture_output=True, text=True, timeout=START_S, check=True)
@@ -358,6 +396,7 @@ def main():
     options = parser.parse_args()
 
     dry_run(options.server, options.model, options.kv)
+    same_alone_and_together(options.server, options.model, options.kv)
     server = Server([options.server, "--model", options.model, "--kv", options.kv, "--port", "0",
                      "--api-key", KEY, "--kv-memory", "256MiB", "--log-level", "info",
                      "--drain-ms", str(int(CALL_S * 1000))])
