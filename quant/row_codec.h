@@ -5,10 +5,9 @@
 // Encoding of y = rotated row, head_dim = d: n = |y|; code_j = argmin_k |y_j / n - c_k|, c the
 // Lloyd-Max centroids of the Beta density of a coordinate on the unit sphere (TurboQuant, arXiv
 // 2504.19874, Algorithm 1), rounded to int8 multiples of c_max/127, so that integer dot products
-// read them exactly
-// (+0.23 % MSE at 4 bits). scale by ScaleRule, stored as fp16. Decoding: y~_j = scale *
-// level[code_j], where level is the int8 centroid and the constant c_max/127 is folded into the
-// scale.
+// read them exactly (at 4 bits +0.49, +0.18, +0.30 % MSE for dim 64, 128, 256). scale by ScaleRule,
+// stored as fp16. Decoding: y~_j = scale * level[code_j], where level is the int8 centroid and the
+// constant c_max/127 is folded into the scale.
 
 #include <cstdint>
 #include <span>

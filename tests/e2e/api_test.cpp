@@ -12,8 +12,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr const char* kChat = "/v1/chat/completions";
-
 Json call_json(House& house, const char* method, const char* target, const std::string& body = "") {
   const Answer answer = http_call(house.port(), method, target, body);
   INFO(target << " -> " << answer.status << " " << answer.body);

@@ -14,8 +14,6 @@ using namespace tq::test;
 
 namespace {
 
-constexpr const char* kChat = "/v1/chat/completions";
-
 void must_empty(House& house, uint64_t n_cancelled) {
   REQUIRE(House::eventually([&] { return house.is_empty(); }));
   REQUIRE(House::eventually(

@@ -12,6 +12,8 @@
 
 namespace tq::test {
 
+inline constexpr const char* kChat = "/v1/chat/completions";
+
 struct Answer {
   int status = 0;                              // 0: no complete answer came
   std::map<std::string, std::string> headers;  // names in lower case

@@ -11,11 +11,7 @@ using namespace tq;
 using namespace tq::test;
 using Json = nlohmann::json;
 
-namespace {
-
-constexpr const char* kChat = "/v1/chat/completions";
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("draining finishes running and queued streams, refuses new requests, then stops") {
   HouseOptions options;

@@ -14,11 +14,7 @@ using namespace tq;
 using namespace tq::test;
 using Json = nlohmann::json;
 
-namespace {
-
-constexpr const char* kChat = "/v1/chat/completions";
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("a full queue is 429 with Retry-After, before any 200") {
   HouseOptions options;

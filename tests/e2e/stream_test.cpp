@@ -14,7 +14,6 @@ using Json = nlohmann::json;
 
 namespace {
 
-constexpr const char* kChat = "/v1/chat/completions";
 constexpr const char* kCompletions = "/v1/completions";
 
 std::vector<std::string> all_events(Client& client) {

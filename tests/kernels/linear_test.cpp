@@ -13,6 +13,11 @@
 #include "quant/float16.h"
 
 namespace tq::kernels {
+
+namespace avx512_emulated {  // linear_avx512_emulated.cpp
+void linear(const LinearCall& call) noexcept;
+}
+
 namespace {
 
 constexpr uint32_t kSeed = 20261124;
@@ -27,7 +32,7 @@ std::vector<float> random_values(size_t n, uint32_t seed) {
 }
 
 std::vector<LinearFn> supported() {
-  std::vector<LinearFn> functions;
+  std::vector<LinearFn> functions{avx512_emulated::linear};
   for (const char* name : {"scalar", "avx2", "avx512"}) {
     if (auto found = find_linear(name)) functions.push_back(*found);
   }
