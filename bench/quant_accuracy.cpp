@@ -1,7 +1,7 @@
 #include "bench/quant_accuracy.h"
 
 #include <cmath>
-#include <functional>
+#include <numbers>
 #include <span>
 
 #include "quant/codebook.h"
@@ -53,36 +53,37 @@ std::vector<float> random_units(Rng& rng, int n, int dim) {
   return rows;
 }
 
-struct Sample {
-  std::vector<float> x;  // [n, dim], unit
-  std::vector<float> q;  // [n, dim], unit, independent of x
-};
-
 // Fills what is measured of a row from decoded vectors. The slope is that of queries near x, q + x,
 // for which <q + x, x> lies around 1 and a bias shows; the error is that of unrelated queries.
-void measure(const Sample& sample, std::span<const float> decoded, AccuracyRow& row) {
+void measure(const VectorSample& sample, std::span<const float> decoded, AccuracyRow& row) {
   const auto dim = static_cast<size_t>(row.dim);
   Mean mse;
   Mean slope;
   Mean error;
+  Mean error_square;
   for (size_t start = 0; start < sample.x.size(); start += dim) {
     const std::span<const float> x = std::span(sample.x).subspan(start, dim);
     const std::span<const float> q = std::span(sample.q).subspan(start, dim);
     const std::span<const float> got = decoded.subspan(start, dim);
+    const double x_square = dot(x, x);
+    const double lengths = std::sqrt(x_square * dot(q, q));
     double square = 0.0;
     for (size_t j = 0; j < dim; ++j) square += std::pow(static_cast<double>(x[j]) - got[j], 2);
-    mse.add(square);
-    const double e = dot(q, got) - dot(q, x);
-    error.add(e * e * row.dim);
-    slope.add((dot(q, got) + dot(x, got)) / (dot(q, x) + dot(x, x)));
+    mse.add(square / x_square);
+    const double exact = dot(q, x) / lengths;
+    const double e = dot(q, got) / lengths - exact;
+    error.add(e);
+    error_square.add(e * e * row.dim);
+    slope.add((exact + e + dot(x, got) / x_square) / (exact + 1.0));
   }
   row.mse = mse.estimate();
   row.slope = slope.estimate();
-  row.error_variance = error.estimate().mean;
+  row.error = error.estimate();
+  row.error_square = error_square.estimate();
 }
 
 Result<AccuracyRow> measure_mse(const AccuracyOptions& options,
-                                const Sample& sample,
+                                const VectorSample& sample,
                                 ScaleRule rule,
                                 quant::CentroidPrecision precision,
                                 const char* name) {
@@ -110,11 +111,11 @@ Result<AccuracyRow> measure_mse(const AccuracyOptions& options,
 }
 
 // TurboIp is unbiased over the draw of its projection, so the vectors are dealt to several draws.
-Result<AccuracyRow> measure_ip(const AccuracyOptions& options, const Sample& sample) {
+Result<AccuracyRow> measure_ip(const AccuracyOptions& options, const VectorSample& sample) {
   constexpr size_t kDraws = 64;
   AccuracyRow row{.quantiser = "ip", .dim = options.dim, .bits = options.bits};
   std::vector<float> decoded(sample.x.size());
-  const auto n_rows = static_cast<size_t>(options.n_pairs);
+  const auto n_rows = static_cast<size_t>(sample.n_rows());
   const auto dim = static_cast<size_t>(options.dim);
   for (size_t draw = 0; draw < kDraws; ++draw) {
     TQ_ASSIGN(const quant::TurboIp quantiser,
@@ -130,10 +131,12 @@ Result<AccuracyRow> measure_ip(const AccuracyOptions& options, const Sample& sam
   }
   measure(sample, decoded, row);
   row.slope_theory = 1.0;
+  row.error_bound =
+      std::sqrt(3.0) * std::numbers::pi * std::numbers::pi * std::pow(4.0, -options.bits);
   return row;
 }
 
-Result<AccuracyRow> measure_row_codec(const AccuracyOptions& options, const Sample& sample) {
+Result<AccuracyRow> measure_row_codec(const AccuracyOptions& options, const VectorSample& sample) {
   const auto dim = static_cast<size_t>(options.dim);
   TQ_ASSIGN(const quant::RowCodec codec,
             quant::RowCodec::create(options.dim, options.bits, ScaleRule::kUnbiased));
@@ -157,11 +160,17 @@ Result<AccuracyRow> measure_row_codec(const AccuracyOptions& options, const Samp
 
 }  // namespace
 
-Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options) {
-  Rng rng(options.seed, RngStream::kData);
-  Sample sample;
-  sample.x = random_units(rng, options.n_pairs, options.dim);
-  sample.q = random_units(rng, options.n_pairs, options.dim);
+VectorSample random_sample(int n_rows, int dim, uint64_t seed) {
+  Rng rng(seed, RngStream::kData);
+  VectorSample sample{.dim = dim, .x = random_units(rng, n_rows, dim), .q = {}};
+  sample.q = random_units(rng, n_rows, dim);
+  return sample;
+}
+
+double lower_bound(int bits) { return std::pow(4.0, -bits); }
+
+Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options,
+                                                  const VectorSample& sample) {
   std::vector<AccuracyRow> rows;
   using enum quant::CentroidPrecision;
   struct Variant {

@@ -10,11 +10,22 @@
 
 namespace tq::bench {
 
+// Vectors to code, each with a query of its own; any length but zero.
+struct VectorSample {
+  int dim = 0;
+  std::vector<float> x;  // [n, dim]
+  std::vector<float> q;  // [n, dim]
+
+  int n_rows() const { return static_cast<int>(x.size() / static_cast<size_t>(dim)); }
+};
+
+// Independent directions, uniform on the sphere.
+VectorSample random_sample(int n_rows, int dim, uint64_t seed);
+
 struct AccuracyOptions {
   int dim = 128;
   int bits = 4;
-  int n_pairs = 4000;  // vectors x, each with a query of its own
-  uint64_t seed = 1;
+  uint64_t seed = 1;  // of rotations, projections and spikes
 };
 
 // Mean of n independent values and the half width of its 95 % confidence interval.
@@ -23,7 +34,8 @@ struct Estimate {
   double half_width = 0.0;
 };
 
-// One quantiser at one width. Errors of inner products are of unit vectors: e = <q, x~> - <q, x>.
+// One quantiser at one width. Inner products are those of unit vectors: with x and q scaled to
+// length 1, e = <q, x~> - <q, x>.
 struct AccuracyRow {
   std::string quantiser;  // "mse plain", "KV row codec", "ip" and so on
   int dim = 0;
@@ -34,12 +46,18 @@ struct AccuracyRow {
   double mse_bound = 0.0;   // Theorem 1; 0: none stated
   Estimate slope{};         // of <q, x~> on <q, x>: 1 is unbiased
   double slope_theory = 0.0;
-  double error_variance = 0.0;  // mean of e^2 over unrelated pairs, times dim
-  double error_theory = 0.0;    // 0: none stated
+  Estimate error{};           // e, over unrelated pairs
+  Estimate error_square{};    // e^2 over unrelated pairs, times dim
+  double error_theory = 0.0;  // of error_square; 0: none stated
+  double error_bound = 0.0;   // Theorem 2, times dim; 0: none stated
 };
 
+// Theorem 3: no quantiser of that many bits has a smaller mse, nor a smaller error_square.
+double lower_bound(int bits);
+
 // The quantisers of quant/ that exist at these bits, on the same vectors.
-Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options);
+Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options,
+                                                  const VectorSample& sample);
 
 // Relative MSE of vectors with one or a few large coordinates after one and after two Hadamard
 // rounds.
