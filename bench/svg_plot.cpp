@@ -99,12 +99,12 @@ class Scale {
     return kind_ == AxisScale::kLog ? std::log10(value) : value;
   }
 
-  // Steps of 1, 2 or 5 times a power of ten, at most seven of them.
+  // Steps of 1, 2 or 5 times a power of ten, at most seven ticks.
   std::vector<Tick> linear_ticks() const {
-    const double power = std::pow(10.0, std::floor(std::log10((high_ - low_) / 7.0)));
+    const double power = std::pow(10.0, std::floor(std::log10((high_ - low_) / 6.0)));
     double step = 10.0 * power;
     for (const double factor : {5.0, 2.0, 1.0}) {
-      if ((high_ - low_) / (factor * power) <= 7.0) step = factor * power;
+      if ((high_ - low_) / (factor * power) <= 6.0) step = factor * power;
     }
     std::vector<Tick> ticks;
     for (double i = std::ceil(low_ / step); i * step <= high_; i += 1.0) {

@@ -1,14 +1,15 @@
 #include "bench/vectors_file.h"
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <regex>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 namespace tq::bench {
 namespace {
@@ -74,13 +75,15 @@ Result<void> check_rows(const std::string& path, const Vectors& vectors) {
 
 Result<Vectors> read_vectors(const std::string& path, int dim) {
   static_assert(std::endian::native == std::endian::little);
-  std::ifstream stream(path, std::ios::binary | std::ios::ate);
-  const std::streamoff size = stream ? static_cast<std::streamoff>(stream.tellg()) : -1;
-  if (size < 0) return Error{Code::kIo, "cannot read the vectors", path};
-  if (static_cast<size_t>(size) > kFileBytesMax) return bad(path, "the file is over 4 GiB");
-  std::string file(static_cast<size_t>(size), '\0');
-  stream.seekg(0);
-  if (!stream.read(file.data(), size)) return Error{Code::kIo, "cannot read the vectors", path};
+  const Error unreadable{Code::kIo, "cannot read the vectors", path};
+  std::error_code failed;
+  if (!std::filesystem::is_regular_file(path, failed)) return unreadable;
+  const auto size = std::filesystem::file_size(path, failed);
+  if (failed) return unreadable;
+  if (size > kFileBytesMax) return bad(path, "the file is over 4 GiB");
+  std::string file(size, '\0');
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream.read(file.data(), static_cast<std::streamsize>(size))) return unreadable;
 
   Body body;
   if (file.starts_with(kMagic)) {
