@@ -188,7 +188,6 @@ def facts():
     found = {}
     quantiser = make("mse", 128, 4)
     x = torch.randn(20_000, 128, generator=torch.Generator().manual_seed(7))
-    share = torch.bincount(codes.flatten().long(), minlength=16).double() / codes.numel()
     y = ((x / x.norm(dim=1, keepdim=True)) @ quantiser.rotation_t).flatten().double().sort().values
     book = quantiser.codebook.double()
 

@@ -1,5 +1,5 @@
-"""turboquant-bench quant as a program: figures that parse, the paper's inequalities in its JSON, files
-of vectors, good and bad.
+"""turboquant-bench quant as a program: figures that parse, the paper's inequalities in its JSON,
+files of vectors, good and bad.
 
   bench_quant_test.py PATH_OF_TURBOQUANT_BENCH
 """
