@@ -127,7 +127,7 @@ CaseOptions case_options(const Options& options, KvFormats formats, int context)
 // falls on all.
 Result<void> measure_table(const Options& options,
                            const std::vector<CaseOptions>& cases,
-                           std::string where,
+                           const std::string& where,
                            uint64_t read_bytes,
                            int repeats,
                            Tables& tables) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "bench/attention_bench.h"
+#include "bench/quality/quality_bench.h"
 #include "bench/quant_bench.h"
 #include "bench/serve_bench.h"
 
@@ -19,6 +20,7 @@ struct Subcommand {
 constexpr std::array kSubcommands{
     Subcommand{"attention", "attention over packed codes, against bf16 and plain reads",
                tq::bench::run_attention},
+    Subcommand{"quality", "what each KV format costs on a real model", tq::bench::run_quality},
     Subcommand{"quant", "distortion, inner products and speed of the quantisers",
                tq::bench::run_quant},
     Subcommand{"serve", "load test over HTTP of any OpenAI-compatible server",

@@ -1,6 +1,5 @@
 #include "engine/torch_runner.h"
 
-#include <ATen/Parallel.h>
 #include <ATen/core/grad_mode.h>
 #include <sched.h>
 
@@ -52,10 +51,7 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& con
                                                          const models::WeightSource& source,
                                                          kernels::PoolSizes pools) {
   const models::ModelSpec& spec = source.spec();
-  // Linear layers and attention run on one pool of ours; LibTorch's would only fight it for the
-  // cores.
   auto pool = std::make_unique<kernels::cpu::ThreadPool>(compute_threads(config));
-  at::set_num_threads(1);
   TQ_ASSIGN(auto attention,
             kernels::make_backend(config.backend, {.shape = {.n_layers = spec.n_layers,
                                                              .n_kv_heads = spec.n_kv_heads,

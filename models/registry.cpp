@@ -1,5 +1,7 @@
 // The explicit list of model families: no static registration, so nothing depends on link order.
 
+#include <ATen/Parallel.h>
+
 #include <array>
 #include <string>
 
@@ -28,6 +30,9 @@ constexpr std::array kFamilies{
 Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
                                               kernels::PagedAttention& attention,
                                               const DecoderOptions& options) {
+  // Linear layers and attention run on a pool of ours; LibTorch's, of the whole process, would only
+  // fight it for the cores.
+  at::set_num_threads(1);
   std::string known;
   for (const Family& family : kFamilies) {
     if (family.name == source.spec().family) return family.make(source, attention, options);

@@ -17,11 +17,11 @@
 #include "engine/engine.h"
 #include "engine/memory_plan.h"
 #include "engine/torch_runner.h"
+#include "models/model_text.h"
 #include "models/weights/weight_source.h"
 #include "server/app.h"
 #include "server/banner.h"
 #include "server/machine.h"
-#include "server/model_text.h"
 #include "server/server.h"
 #include "server/shutdown.h"
 
@@ -69,8 +69,8 @@ Result<void> serve(Settings settings) {
   if (settings.dry_run) return {};
   settings.engine.context_max = memory.context_max;
 
-  TQ_ASSIGN(const auto tokenizer, load_tokenizer(settings.engine.model_path));
-  TQ_ASSIGN(const auto chat_template, load_chat_template(spec.chat_template));
+  TQ_ASSIGN(const auto tokenizer, models::load_tokenizer(settings.engine.model_path));
+  TQ_ASSIGN(const auto chat_template, models::load_chat_template(spec.chat_template));
   TQ_ASSIGN(auto runner, engine::TorchRunner::create(settings.engine, *source, memory.pools));
   const KvFacts kv = kv_facts(runner->layout());
   const std::string backend(runner->backend());

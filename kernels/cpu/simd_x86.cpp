@@ -1,4 +1,6 @@
 // The SIMD backends of an x86-64 build, with what this machine can run.
+#include <cpuid.h>
+
 #include <array>
 
 #include "kernels/backend_list.h"
@@ -19,8 +21,9 @@ Result<std::unique_ptr<PagedAttention>> make_avx512(const AttentionOptions& opti
 
 // The compiler's run-time check looks at CPUID and at whether the system saves the wide registers.
 bool has_avx2() {
+  unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;  // older clang knows no "f16c"
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-         __builtin_cpu_supports("f16c");
+         __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
 }
 
 bool has_avx512() {

@@ -77,6 +77,7 @@ std::vector<Value> sorted(Runtime& rt, std::vector<Keyed> keyed, bool reverse) {
     return reverse ? before(b, a) : before(a, b);
   });
   std::vector<Value> result;
+  result.reserve(keyed.size());
   for (const Keyed& entry : keyed) result.push_back(entry.item);
   return result;
 }

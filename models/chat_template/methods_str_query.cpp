@@ -48,7 +48,7 @@ Int find_in(Runtime& rt, const Value& self, const Args& args, bool from_right) {
   const size_t at = from_right ? rfind_text(where.text, given[0]->text())
                                : find_text(where.text, given[0]->text(), 0);
   if (at == std::string_view::npos) return -1;
-  return static_cast<Int>(where.first_char + count_chars(where.text.substr(0, at)));
+  return Int{where.first_char} + Int{count_chars(where.text.substr(0, at))};
 }
 
 Value find(Runtime& rt, const Value& self, const Args& args) {

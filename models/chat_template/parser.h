@@ -103,7 +103,8 @@ class Parser {
   bool at_test_argument() const;
 
   NewExpr make(ExprKind kind, int line) const;
-  NewExpr finish(NewExpr node);  // computes and bounds the depth
+  NewExpr start_chain(ExprKind kind, NewExpr first) const;  // a node whose first kid it is
+  NewExpr finish(NewExpr node);                             // computes and bounds the depth
   Value literal(std::string text);
 
   std::vector<Token> tokens_;

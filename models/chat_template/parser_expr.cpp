@@ -123,7 +123,7 @@ bool arithmetic_of(const Token& token,
 
 Parser::NewExpr Parser::parse_compare() {
   NewExpr first = parse_sum();
-  NewExpr node;
+  bool is_chain = false;
   while (true) {
     CompareOp op = CompareOp::kEq;
     if (comparison_of(current(), op)) {
@@ -135,29 +135,31 @@ Parser::NewExpr Parser::parse_compare() {
     } else {
       break;
     }
-    if (!node) {
-      node = make(ExprKind::kCompare, first->line);
-      node->kids.push_back(std::move(first));
-    }
-    node->comparisons.push_back(op);
-    node->kids.push_back(parse_sum());
+    if (!is_chain) first = start_chain(ExprKind::kCompare, std::move(first));
+    is_chain = true;
+    first->comparisons.push_back(op);
+    first->kids.push_back(parse_sum());
   }
-  return node ? finish(std::move(node)) : std::move(first);
+  return is_chain ? finish(std::move(first)) : std::move(first);
+}
+
+Parser::NewExpr Parser::start_chain(ExprKind kind, NewExpr first) const {
+  NewExpr node = make(kind, first->line);
+  node->kids.push_back(std::move(first));
+  return node;
 }
 
 Parser::NewExpr Parser::parse_sum() {
   NewExpr first = parse_concat();
-  NewExpr node;
+  bool is_chain = false;
   for (BinaryOp op{}; arithmetic_of(current(), {"+", "-"}, op);) {
     take();
-    if (!node) {
-      node = make(ExprKind::kArithmetic, first->line);
-      node->kids.push_back(std::move(first));
-    }
-    node->operators.push_back(op);
-    node->kids.push_back(parse_concat());
+    if (!is_chain) first = start_chain(ExprKind::kArithmetic, std::move(first));
+    is_chain = true;
+    first->operators.push_back(op);
+    first->kids.push_back(parse_concat());
   }
-  return node ? finish(std::move(node)) : std::move(first);
+  return is_chain ? finish(std::move(first)) : std::move(first);
 }
 
 Parser::NewExpr Parser::parse_concat() {
@@ -171,17 +173,15 @@ Parser::NewExpr Parser::parse_concat() {
 
 Parser::NewExpr Parser::parse_product() {
   NewExpr first = parse_power();
-  NewExpr node;
+  bool is_chain = false;
   for (BinaryOp op{}; arithmetic_of(current(), {"*", "/", "//", "%"}, op);) {
     take();
-    if (!node) {
-      node = make(ExprKind::kArithmetic, first->line);
-      node->kids.push_back(std::move(first));
-    }
-    node->operators.push_back(op);
-    node->kids.push_back(parse_power());
+    if (!is_chain) first = start_chain(ExprKind::kArithmetic, std::move(first));
+    is_chain = true;
+    first->operators.push_back(op);
+    first->kids.push_back(parse_power());
   }
-  return node ? finish(std::move(node)) : std::move(first);
+  return is_chain ? finish(std::move(first)) : std::move(first);
 }
 
 Parser::NewExpr Parser::parse_power() {

@@ -14,6 +14,8 @@ template <class... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+template <class... Fs>
+Overloaded(Fs...) -> Overloaded<Fs...>;  // clang before 17 deduces no aggregates
 
 utf8proc_propval_t combining_class(utf8proc_int32_t value) {
   return utf8proc_get_property(value)->combining_class;

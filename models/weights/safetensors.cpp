@@ -196,6 +196,7 @@ Result<void> check_cover(const std::vector<Entry>& entries,
                          uint64_t data_begin,
                          const std::string& path) {
   std::vector<const Entry*> by_offset;
+  by_offset.reserve(entries.size());
   for (const Entry& entry : entries) by_offset.push_back(&entry);
   std::sort(by_offset.begin(), by_offset.end(),
             [](const Entry* a, const Entry* b) { return a->range < b->range; });

@@ -45,10 +45,10 @@ std::vector<std::string> seeds() {
       http_request("POST", "/v1/completions",
                    R"({"prompt":[[1,2],"x"],"max_tokens":2,"stop":["a"],"logit_bias":{"1":2}})"),
       http_request("GET", "/v1/models/a%2Fb?x=y", "", "X-Api-Key: k\r\nOrigin: http://a\r\n"),
-      "POST /tokenize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-      "e\r\n{\"prompt\":\"a\"}\r\n0\r\n\r\n",
-      "POST /v1/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
-      "Content-Length: 2\r\n\r\n{}",
+      ("POST /tokenize HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+       "e\r\n{\"prompt\":\"a\"}\r\n0\r\n\r\n"),
+      ("POST /v1/completions HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n"
+       "Content-Length: 2\r\n\r\n{}"),
       "GET /health HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
       http_request("OPTIONS", "*") + http_request("HEAD", "/metrics"),
   };

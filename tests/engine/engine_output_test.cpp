@@ -195,7 +195,8 @@ TEST_CASE("a sentencepiece model's first space is dropped only where text begins
     job.prompt = std::move(tokens);
     const auto sink = std::make_shared<test::RecordingSink>();
     job.sink = sink;
-    REQUIRE(engine.submit(std::move(job)).ok());
+    const bool is_taken = engine.submit(std::move(job)).ok();
+    REQUIRE(is_taken);
     REQUIRE(sink->wait_finish());
     return sink->record().text;
   };

@@ -4,7 +4,7 @@
 
 #include "server/banner.h"
 #include "server/machine.h"
-#include "server/model_text.h"
+#include "models/model_text.h"
 
 using namespace tq;
 using namespace tq::server;
@@ -37,11 +37,11 @@ TEST_CASE("the banner has an address that works and a command that survives the 
 
 TEST_CASE("a model without words is an error that names the path") {
   for (const char* path : {"/nonexistent", "/nonexistent.gguf", "/tmp"}) {
-    const auto tokenizer = load_tokenizer(path);
+    const auto tokenizer = models::load_tokenizer(path);
     INFO(path);
     REQUIRE_FALSE(tokenizer.ok());
     REQUIRE(tokenizer.error().where.find(path) != std::string::npos);
   }
-  REQUIRE(*load_chat_template("") == nullptr);
-  REQUIRE_FALSE(load_chat_template("{% if %}").ok());
+  REQUIRE(*models::load_chat_template("") == nullptr);
+  REQUIRE_FALSE(models::load_chat_template("{% if %}").ok());
 }

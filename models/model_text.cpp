@@ -1,4 +1,4 @@
-#include "server/model_text.h"
+#include "models/model_text.h"
 
 #include <filesystem>
 #include <fstream>
@@ -8,7 +8,7 @@
 #include "models/tokenizer/load.h"
 #include "models/weights/gguf_vocab.h"
 
-namespace tq::server {
+namespace tq::models {
 namespace {
 
 namespace fs = std::filesystem;
@@ -30,18 +30,18 @@ Result<std::string> read_optional(const fs::path& path) {
   return text.str();
 }
 
-Result<std::unique_ptr<models::Tokenizer>> from_folder(const fs::path& folder) {
+Result<std::unique_ptr<Tokenizer>> from_folder(const fs::path& folder) {
   TQ_ASSIGN(const std::string tokenizer, read_optional(folder / "tokenizer.json"));
   TQ_ASSIGN(const std::string config, read_optional(folder / "tokenizer_config.json"));
   TQ_ASSIGN(const std::string generation, read_optional(folder / "generation_config.json"));
   if (!tokenizer.empty()) {
-    return models::from_tokenizer_json({.tokenizer_json = tokenizer,
+    return from_tokenizer_json({.tokenizer_json = tokenizer,
                                         .tokenizer_config_json = config,
                                         .generation_config_json = generation});
   }
   const fs::path pieces = folder / "tokenizer.model";
   if (fs::exists(pieces)) {
-    return models::from_sentencepiece(
+    return from_sentencepiece(
         pieces.string(), {.tokenizer_config_json = config, .generation_config_json = generation});
   }
   return Error{Code::kNotFound, "has neither tokenizer.json nor tokenizer.model", folder.string()};
@@ -49,17 +49,17 @@ Result<std::unique_ptr<models::Tokenizer>> from_folder(const fs::path& folder) {
 
 }  // namespace
 
-Result<std::unique_ptr<models::Tokenizer>> load_tokenizer(const std::string& model_path) {
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const std::string& model_path) {
   std::error_code ec;
   if (fs::is_directory(model_path, ec)) return from_folder(model_path);
-  TQ_ASSIGN(const models::GgufVocab vocab, models::read_gguf_vocab(model_path));
-  return models::from_vocab(vocab);
+  TQ_ASSIGN(const GgufVocab vocab, read_gguf_vocab(model_path));
+  return from_vocab(vocab);
 }
 
-Result<std::unique_ptr<models::ChatTemplate>> load_chat_template(const std::string& source) {
-  if (source.empty()) return std::unique_ptr<models::ChatTemplate>();
-  TQ_ASSIGN(models::ChatTemplate parsed, models::ChatTemplate::parse(source));
-  return std::make_unique<models::ChatTemplate>(std::move(parsed));
+Result<std::unique_ptr<ChatTemplate>> load_chat_template(const std::string& source) {
+  if (source.empty()) return std::unique_ptr<ChatTemplate>();
+  TQ_ASSIGN(ChatTemplate parsed, ChatTemplate::parse(source));
+  return std::make_unique<ChatTemplate>(std::move(parsed));
 }
 
-}  // namespace tq::server
+}  // namespace tq::models
