@@ -26,13 +26,12 @@ PlotSeries series_of(const QuantTables& tables,
                      SeriesStyle style,
                      const Value& value,
                      const Value& half_width) {
-  PlotSeries series{.name = std::move(name), .style = style, .points = {}};
+  PlotSeries series{.name = std::move(name), .style = style};
   for (const AccuracyRow& row : tables.accuracy) {
     if (row.quantiser != curve.quantiser || row.dim != curve.dim) continue;
     series.points.push_back({.x = static_cast<double>(row.bits),
                              .y = value(row),
-                             .half_width = half_width ? half_width(row) : 0.0,
-                             .label = {}});
+                             .half_width = half_width ? half_width(row) : 0.0});
   }
   return series;
 }

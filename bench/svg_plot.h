@@ -21,7 +21,7 @@ struct PlotPoint {
   double x = 0.0;
   double y = 0.0;
   double half_width = 0.0;  // of a confidence interval of y, drawn as a bar; 0: none
-  std::string label;        // written beside the marker; may be empty
+  std::string label{};      // written beside the marker; may be empty
 };
 
 enum class SeriesStyle : uint8_t { kLine, kDashed, kMarkers, kLineAndMarkers };
@@ -29,7 +29,7 @@ enum class SeriesStyle : uint8_t { kLine, kDashed, kMarkers, kLineAndMarkers };
 struct PlotSeries {
   std::string name;  // in the legend
   SeriesStyle style = SeriesStyle::kLineAndMarkers;
-  std::vector<PlotPoint> points;  // joined in this order
+  std::vector<PlotPoint> points{};  // joined in this order
 };
 
 struct PlotOptions {
