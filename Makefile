@@ -13,11 +13,12 @@ ifeq ($(origin MODEL),file)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install serve test test-slow dev tsan cuda format lint clean distclean
+.PHONY: help setup build install serve quality test test-slow dev tsan cuda format lint clean distclean
 
 help:
 	@echo "make serve      set up, build, and serve $(notdir $(MODEL)) on $(HOST):$(PORT)"
 	@echo "                (MODEL=path PORT=8000 HOST=127.0.0.1 ARGS='--bits 4 ...')"
+	@echo "make quality    what each KV format costs on that model (ARGS='--kv tq4,tq3 ...')"
 	@echo "make build      build/release/bin/turboquant-server and turboquant-bench"
 	@echo "make install    the programs and the LibTorch they load, in PREFIX=$(PREFIX)"
 	@echo "make test       all tests of the release build but the slow ones; CI runs this"
@@ -52,6 +53,12 @@ serve:
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	@cmake --build --preset release --parallel $(JOBS) --target turboquant-server
 	@exec build/release/bin/turboquant-server --model $(MODEL) --host $(HOST) --port $(PORT) $(ARGS)
+
+quality:
+	@cmake/setup.sh build torch texts $(MODEL_STEP)
+	@$(MAKE) --no-print-directory build/release/build.ninja
+	@cmake --build --preset release --parallel $(JOBS) --target turboquant-bench
+	@build/release/bin/turboquant-bench quality --model $(MODEL) $(ARGS)
 
 test:
 	@cmake/setup.sh build test torch model venv

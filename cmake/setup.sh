@@ -7,6 +7,7 @@
 #   build, test, lint, runtime   Debian packages of that group in cmake/packages.txt (root or sudo)
 #   torch                        LibTorch, from the wheels in cmake/wheels.txt, in .deps/libtorch
 #   model                        SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
+#   texts                        what `turboquant-bench quality` measures on, in .deps/texts
 #   venv                         Python with tests/e2e/requirements.txt, in .deps/venv
 #
 # Environment:
@@ -166,6 +167,16 @@ model() {
   say "model: installed as .deps/models/$model_file"
 }
 
+texts() {
+  if [[ -f $deps/texts/SCRIPT ]] && cmp -s bench/quality/texts.py "$deps/texts/SCRIPT"; then
+    say "texts: there"; return
+  fi
+  say "texts: fetching 20 MB of Debian packages"
+  python3 bench/quality/texts.py "$deps/texts"
+  cp bench/quality/texts.py "$deps/texts/SCRIPT"
+  say "texts: installed in .deps/texts"
+}
+
 # The pinned wheels with compiled code are for CPython 3.11, Debian 12's.
 find_python_311() {
   local candidate
@@ -200,8 +211,9 @@ groups=()
 for step in "${steps[@]}"; do
   case $step in
     build | test | lint | runtime) groups+=("$step") ;;
-    torch | model | venv) ;;
-    *) die "unknown step '$step'; one of build, test, lint, runtime, torch, model, venv" ;;
+    torch | model | texts | venv) ;;
+    *) die "unknown step '$step'; one of build, test, lint, runtime, torch, model, texts," \
+           "venv" ;;
   esac
 done
 
@@ -210,6 +222,6 @@ exec 9>"$deps/.lock"
 flock 9                # two makes at once take turns
 rm -rf "$deps"/tmp.*   # what a killed run left
 if ((${#groups[@]})); then packages "${groups[@]}"; fi
-for step in torch model venv; do
+for step in torch model texts venv; do
   if [[ " ${steps[*]} " == *" $step "* ]]; then $step; fi
 done

@@ -36,8 +36,8 @@ Result<std::unique_ptr<Tokenizer>> from_folder(const fs::path& folder) {
   TQ_ASSIGN(const std::string generation, read_optional(folder / "generation_config.json"));
   if (!tokenizer.empty()) {
     return from_tokenizer_json({.tokenizer_json = tokenizer,
-                                        .tokenizer_config_json = config,
-                                        .generation_config_json = generation});
+                                .tokenizer_config_json = config,
+                                .generation_config_json = generation});
   }
   const fs::path pieces = folder / "tokenizer.model";
   if (fs::exists(pieces)) {

@@ -63,7 +63,54 @@ nlohmann::json to_json(const std::vector<QualityRow>& rows) {
                        {"ppl_ratio", d.ppl_ratio},
                        {"ppl_ratio_error", d.ppl_ratio_error}});
   }
-  return {{"results", results}};
+  return results;
+}
+
+std::string to_markdown(const std::vector<NeedleRow>& rows) {
+  std::string out =
+      "\n| KV | tokens | needles found, % | tokens right, % | mean rank |\n|---|---|---|---|---|\n";
+  for (const NeedleRow& row : rows) {
+    out += format("| %s | %lld | %.0f | %.0f | %.2f |\n", row.kv.c_str(),
+                  static_cast<long long>(row.score.length), 1e2 * row.score.exact,
+                  1e2 * row.score.token_top, row.score.mean_rank);
+  }
+  return out;
+}
+
+nlohmann::json to_json(const std::vector<NeedleRow>& rows) {
+  nlohmann::json results = nlohmann::json::array();
+  for (const NeedleRow& row : rows) {
+    results.push_back({{"kv", row.kv},
+                       {"length", row.score.length},
+                       {"exact", row.score.exact},
+                       {"token_top", row.score.token_top},
+                       {"mean_rank", row.score.mean_rank}});
+  }
+  return results;
+}
+
+std::string to_markdown(const std::vector<GenerationRow>& rows, int64_t n_tokens) {
+  std::string out =
+      format("\nGreedy generation of %lld tokens\n\n", static_cast<long long>(n_tokens));
+  out +=
+      "| KV | prompts | tokens before the first that differs | identical, % |\n|---|---|---|---|\n";
+  for (const GenerationRow& row : rows) {
+    out += format("| %s | %lld | %.1f | %.0f |\n", row.kv.c_str(),
+                  static_cast<long long>(row.score.n_prompts), row.score.same_prefix,
+                  1e2 * row.score.identical);
+  }
+  return out;
+}
+
+nlohmann::json to_json(const std::vector<GenerationRow>& rows) {
+  nlohmann::json results = nlohmann::json::array();
+  for (const GenerationRow& row : rows) {
+    results.push_back({{"kv", row.kv},
+                       {"prompts", row.score.n_prompts},
+                       {"same_prefix", row.score.same_prefix},
+                       {"identical", row.score.identical}});
+  }
+  return results;
 }
 
 std::string to_svg(const std::vector<QualityRow>& rows) {

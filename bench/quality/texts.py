@@ -45,8 +45,10 @@ RESULTS = {
 def fetch(folder):
     """The sources' bytes by name."""
     packages = sorted({package for package, _, _ in SOURCES.values()})
-    subprocess.run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages],
-                   cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    got = subprocess.run(["apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", *packages],
+                         cwd=folder, check=False, stdout=subprocess.DEVNULL)
+    if got.returncode != 0:
+        sys.exit("texts: apt-get download failed; if it knows no packages, run apt-get update")
     for deb in folder.glob("*.deb"):
         subprocess.run(["dpkg-deb", "-x", deb, folder], check=True)
     found = {}

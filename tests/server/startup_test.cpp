@@ -2,9 +2,9 @@
 
 #include <catch2/catch.hpp>
 
+#include "models/model_text.h"
 #include "server/banner.h"
 #include "server/machine.h"
-#include "models/model_text.h"
 
 using namespace tq;
 using namespace tq::server;
