@@ -5,7 +5,6 @@
 #include <cstddef>
 
 #include "bench/formats/parts.h"
-#include "config/check.h"
 #include "quant/codebook.h"
 #include "quant/float16.h"
 #include "quant/random.h"
@@ -13,20 +12,30 @@
 namespace tq::bench {
 namespace {
 
-// Where the best scale lies, as a part of the group's largest magnitude: wider windows find nothing
-// better on Gaussian groups of 16 to 128.
+// Where the best scales lie, as parts of the group's largest magnitude: wider windows find nothing
+// better on Gaussian groups of 16 to 128. Four levels leave more of a group's tail uncovered;
+// lopsided ones may have the largest value at their short end.
 constexpr float kWindowFrom = 0.6f;
+constexpr float kWindowFromOfFour = 0.35f;
 constexpr float kWindowTo = 1.3f;
+constexpr float kWindowToOfSigned = 1.7f;
 
-// e5m3: the bits of a positive fp16 without sign and without its last 7.
-constexpr int kE5m3Shift = 7;
-constexpr int kE5m3Max = 0xf7;  // 61440; from 0xf8 on fp16 is not finite
+// Positive scales of 8 or 7 bits, ascending: the bits of an fp16 without its sign and its last 7,
+// times a constant.
+struct ByteScales {
+  int last;
+  float factor;
 
-float e5m3_to_float(int byte) {
-  return quant::fp16_to_float(static_cast<uint16_t>(byte << kE5m3Shift));
-}
+  float at(int byte) const {
+    return factor * quant::fp16_to_float(static_cast<uint16_t>(byte << 7));
+  }
+  int below(float value) const {
+    return std::clamp(quant::float_to_fp16(value / factor) >> 7, 1, last);
+  }
+};
 
-int e5m3_below(float value) { return quant::float_to_fp16(value) >> kE5m3Shift; }
+constexpr ByteScales kE5m3Scales{.last = 0xf7, .factor = 1.0f};    // to 61440
+constexpr ByteScales kE4m3Scales{.last = 0x7e, .factor = 256.0f};  // to 448, exponent bias 7
 
 }  // namespace
 
@@ -39,7 +48,10 @@ struct GroupSearch::Sums {
 };
 
 GroupSearch::GroupSearch(std::span<const float> levels, SearchedScale scale)
-    : scale_(scale), levels_(levels.begin(), levels.end()) {
+    : scale_(scale),
+      window_from_(levels.size() <= 4 ? kWindowFromOfFour : kWindowFrom),
+      window_to_(scale == SearchedScale::kSignedE4m3 ? kWindowToOfSigned : kWindowTo),
+      levels_(levels.begin(), levels.end()) {
   for (size_t k = 0; k + 1 < levels_.size(); ++k) {
     boundaries_.push_back(0.5f * (levels_[k] + levels_[k + 1]));
   }
@@ -60,28 +72,32 @@ GroupSearch::Sums GroupSearch::encode(std::span<const float> group,
   return sums;
 }
 
-float GroupSearch::search_e5m3(std::span<const float> group, float largest) const noexcept {
-  const int first = std::clamp(e5m3_below(kWindowFrom * largest), 1, kE5m3Max);
-  const int last = std::clamp(e5m3_below(kWindowTo * largest) + 1, 1, kE5m3Max);
+float GroupSearch::search_bytes(std::span<const float> group, float largest) const noexcept {
+  const bool has_sign = scale_ == SearchedScale::kSignedE4m3;
+  const ByteScales& scales = has_sign ? kE4m3Scales : kE5m3Scales;
+  const int last = std::min(scales.below(window_to_ * largest) + 1, scales.last);
   float best = 0.0f;
   double least = 0.0;  // the error of a zero scale
-  for (int byte = first; byte <= last; ++byte) {
-    const float scale = e5m3_to_float(byte);
+  const auto consider = [&](float scale) {
     const double error = encode(group, scale, {}).error(scale);
     if (error < least) {
       least = error;
       best = scale;
     }
+  };
+  for (int byte = scales.below(window_from_ * largest); byte <= last; ++byte) {
+    consider(scales.at(byte));
+    if (has_sign) consider(-scales.at(byte));
   }
   return best;
 }
 
 float GroupSearch::search_angle(std::span<const float> group, float largest) const noexcept {
   constexpr int kSteps = 24;
-  const float ratio = std::pow(kWindowTo / kWindowFrom, 1.0f / (kSteps - 1));
+  const float ratio = std::pow(window_to_ / window_from_, 1.0f / (kSteps - 1));
   float best = 0.0f;
   double highest = 0.0;
-  float scale = kWindowFrom * largest;
+  float scale = window_from_ * largest;
   for (int step = 0; step < kSteps; ++step, scale *= ratio) {
     const double cosine2 = encode(group, scale, {}).cosine2();
     if (cosine2 > highest) {
@@ -94,16 +110,15 @@ float GroupSearch::search_angle(std::span<const float> group, float largest) con
 
 float GroupSearch::search(std::span<const float> group, std::span<uint8_t> codes) const noexcept {
   const float largest = largest_magnitude(group);
-  const bool is_e5m3 = scale_ == SearchedScale::kE5m3;
-  const float found = largest == 0.0f ? 0.0f
-                      : is_e5m3       ? search_e5m3(group, largest)
-                                      : search_angle(group, largest);
+  const float found = largest == 0.0f   ? 0.0f
+                      : is_byte(scale_) ? search_bytes(group, largest)
+                                        : search_angle(group, largest);
   if (found == 0.0f) {
     std::fill(codes.begin(), codes.end(), uint8_t{0});
     return 0.0f;
   }
   const Sums sums = encode(group, found, codes);
-  if (is_e5m3) return found;
+  if (is_byte(scale_)) return found;
   double norm2 = 0.0;
   for (const float value : group) norm2 += static_cast<double>(value) * value;
   const double scale =
@@ -116,17 +131,17 @@ std::vector<float> fit_group_levels(const GroupFit& fit) {
   std::vector<float> values(static_cast<size_t>(fit.n_groups) * group);
   quant::Rng rng(fit.seed, quant::RngStream::kData);
   for (size_t i = 0; i < values.size(); i += group) {
-    const double size = std::exp2(rng.uniform());  // e5m3 is finer at some scales than at others
+    const double size = std::exp2(rng.uniform());  // byte scales are finer in some places
     for (size_t j = 0; j < group; ++j) values[i + j] = static_cast<float>(size * rng.gaussian());
   }
 
-  const std::vector<double> start =
-      quant::make_codebook(quant::kCodebookDimMax, fit.bits).value().centroids;
-  std::vector<float> levels(start.size());
-  for (size_t k = 0; k < levels.size(); ++k) {
-    levels[k] = static_cast<float>(start[k] / start.back());
+  const bool is_symmetric = fit.scale != SearchedScale::kSignedE4m3;
+  const size_t n = size_t{1} << fit.bits;
+  std::vector<float> levels(n);
+  for (size_t k = 0; k < n; ++k) {  // equal steps; q4_0's where there is no symmetry
+    const auto part = static_cast<float>(k) / static_cast<float>(is_symmetric ? n - 1 : n);
+    levels[k] = 2.0f * part - 1.0f;
   }
-  const size_t n = levels.size();
   std::vector<uint8_t> codes(group);
   for (int round = 0; round < fit.n_rounds; ++round) {
     const GroupSearch search(levels, fit.scale);
@@ -140,12 +155,14 @@ std::vector<float> fit_group_levels(const GroupFit& fit) {
         mass[codes[j]] += scale * scale;
       }
     }
-    const double top = (moment[n - 1] - moment[0]) / (mass[n - 1] + mass[0]);
     for (size_t k = 0; k < n; ++k) {
       const size_t mirror = n - 1 - k;
-      const double level = (moment[k] - moment[mirror]) / (mass[k] + mass[mirror]);
-      levels[k] = static_cast<float>(level / top);
+      levels[k] =
+          static_cast<float>(is_symmetric ? (moment[k] - moment[mirror]) / (mass[k] + mass[mirror])
+                                          : moment[k] / mass[k]);
     }
+    const float top = largest_magnitude(levels);
+    for (float& level : levels) level /= top;
   }
   return levels;
 }

@@ -11,10 +11,15 @@
 namespace tq::bench {
 
 enum class SearchedScale : uint8_t {
-  kE5m3,          // 8 bits, the upper ones of a positive fp16: least squared error of all such
-  kFp16,          // least squares for the codes that lie at the least angle to the group
+  kE5m3,        // 8 bits, the upper ones of a positive fp16: least squared error of all such
+  kSignedE4m3,  // 8 bits, an fp8: as kE5m3. Levels need no symmetry: a negative scale mirrors them
+  kFp16,        // least squares for the codes that lie at the least angle to the group
   kFp16Unbiased,  // the same codes, scaled so that <x, decoded x> = |x|^2
 };
+
+constexpr bool is_byte(SearchedScale scale) noexcept {
+  return scale == SearchedScale::kE5m3 || scale == SearchedScale::kSignedE4m3;
+}
 
 class GroupSearch {
  public:
@@ -28,10 +33,12 @@ class GroupSearch {
  private:
   struct Sums;
   Sums encode(std::span<const float> group, float scale, std::span<uint8_t> codes) const noexcept;
-  float search_e5m3(std::span<const float> group, float largest) const noexcept;
+  float search_bytes(std::span<const float> group, float largest) const noexcept;
   float search_angle(std::span<const float> group, float largest) const noexcept;
 
   SearchedScale scale_;
+  float window_from_;  // of scales, as parts of the group's largest magnitude
+  float window_to_;
   std::vector<float> levels_;
   std::vector<float> boundaries_;
 };
@@ -45,12 +52,13 @@ struct GroupFit {
   uint64_t seed = 0;
 };
 
-// The fixed point of (search scales for levels) and (weighted Lloyd step for scales), symmetric
-// about 0: levels as GroupSearch takes them, before their rounding to int8.
+// The fixed point of (search scales for levels) and (weighted Lloyd step for scales): levels as
+// GroupSearch takes them, before their rounding to int8. Symmetric about 0 unless the scale has a
+// sign.
 std::vector<float> fit_group_levels(const GroupFit& fit);
 
-// The levels that fit_group_levels found for groups of 16, 32, 64 and 128, as multiples of 1/127;
-// of the largest of these sizes that is not above `group`. bits 2..4, group >= 16.
-std::vector<float> group_levels(int bits, int group);
+// The levels that fit_group_levels found, as multiples of 1/127, for the largest tabulated group
+// that is not above `group`. bits 2..4, group >= 16.
+std::vector<float> group_levels(int bits, int group, SearchedScale scale);
 
 }  // namespace tq::bench

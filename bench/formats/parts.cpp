@@ -52,6 +52,27 @@ class Rotated final : public KvCodec {
   int n_kv_heads_;
 };
 
+class HeadExponent final : public KvCodec {
+ public:
+  explicit HeadExponent(std::unique_ptr<KvCodec> inner) : inner_(std::move(inner)) {}
+
+  double bits_per_value() const noexcept override { return inner_->bits_per_value(); }
+
+  void round_trip(std::span<float> rows, const RowPlace& place) override {
+    const int exponent = exponents_.at(place, [&] {
+      const float largest = largest_magnitude(rows);
+      return largest > 0.0f ? 3 - std::ilogb(largest) : 0;
+    });
+    for (float& value : rows) value = std::ldexp(value, exponent);
+    inner_->round_trip(rows, place);
+    for (float& value : rows) value = std::ldexp(value, -exponent);
+  }
+
+ private:
+  std::unique_ptr<KvCodec> inner_;
+  PerHead<int> exponents_;
+};
+
 class HeadOffset final : public KvCodec {
  public:
   HeadOffset(std::unique_ptr<KvCodec> inner, int head_dim)
@@ -126,6 +147,11 @@ MadeCodec make_rotated(MadeCodec inner,
   }
   return std::unique_ptr<KvCodec>(
       std::make_unique<Rotated>(std::move(codec), std::move(rotations), options.n_kv_heads));
+}
+
+MadeCodec make_head_exponent(MadeCodec inner) {
+  TQ_ASSIGN(std::unique_ptr<KvCodec> codec, std::move(inner));
+  return std::unique_ptr<KvCodec>(std::make_unique<HeadExponent>(std::move(codec)));
 }
 
 std::unique_ptr<KvCodec> make_head_offset(std::unique_ptr<KvCodec> inner, int head_dim) {

@@ -81,6 +81,11 @@ MadeCodec make_rotated(MadeCodec inner,
                        RotationKind kind,
                        RotationScope scope);
 
+// Rows are multiplied by a power of two of their (layer, head, half), which brings the largest
+// value of its first block between 8 and 16, and divided by it afterwards: for `inner` of a short
+// range. No bits per row.
+MadeCodec make_head_exponent(MadeCodec inner);
+
 // Keys lose the mean of the first block seen for their (layer, head) before they are coded by
 // `inner` and gain it afterwards. Softmax does not see such a shift, so a store need not add it
 // back. One vector per head: no bits per row. Values pass unchanged.

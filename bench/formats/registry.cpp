@@ -40,6 +40,7 @@ MadeCodec with_bits(const Options& o) {
 
 constexpr ScaleRule kPlain = ScaleRule::kPlain;
 constexpr ScaleRule kMatched = ScaleRule::kMatched;
+constexpr SearchedScale kSigned = SearchedScale::kSignedE4m3;
 
 constexpr KvCodecEntry kEntries[] = {
     {"bf16", "rounded to bf16", make_bf16},
@@ -98,6 +99,16 @@ constexpr KvCodecEntry kEntries[] = {
     {"tqg4_f", "tqg4, searched fp16 scale", searched<{.bits = 4, .scale = SearchedScale::kFp16}>},
     {"tqg4_u", "tqg4_f, its scale made unbiased",
      searched<{.bits = 4, .scale = SearchedScale::kFp16Unbiased}>},
+    {"tqs4", "tqg4 with a signed 8-bit scale, which mirrors lopsided levels",
+     searched<{.bits = 4, .scale = kSigned}>},
+    {"tqs3", "tqs4 at 3 bits", searched<{.bits = 3, .scale = kSigned}>},
+    {"tqs2", "tqs4 at 2 bits", searched<{.bits = 2, .scale = kSigned}>},
+    {"tqs4_16", "tqs4, groups of 16", searched<{.bits = 4, .group = 16, .scale = kSigned}>},
+    {"tqs3_16", "tqs3, groups of 16", searched<{.bits = 3, .group = 16, .scale = kSigned}>},
+    {"tqs2_16", "tqs2, groups of 16", searched<{.bits = 2, .group = 16, .scale = kSigned}>},
+    {"tqs4_64", "tqs4, groups of 64", searched<{.bits = 4, .group = 64, .scale = kSigned}>},
+    {"tqs3_64", "tqs3, groups of 64", searched<{.bits = 3, .group = 64, .scale = kSigned}>},
+    {"tqs2_64", "tqs2, groups of 64", searched<{.bits = 2, .group = 64, .scale = kSigned}>},
 
     {"trellis4", "rotated, 256-state trellis, fp16 scale per row", with_bits<make_trellis, 4>},
     {"trellis3", "trellis4 at 3 bits", with_bits<make_trellis, 3>},

@@ -1,4 +1,4 @@
-// The fitted levels. Source: `tq_formats_test "[generate]"`, which prints this table.
+// The fitted levels. Source: `tq_formats_test "[.generate]"`, which prints this table.
 #include <array>
 #include <cstddef>
 #include <cstdint>
