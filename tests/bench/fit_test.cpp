@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "bench/formats/group_search.h"
@@ -101,13 +102,18 @@ TEST_CASE("the tables are as good as a fresh fit", "[fit]") {
   }
 }
 
-TEST_CASE("the searched scale is the best of all 247", "[fit]") {
+// Scales of 8 bits: 247 of e5m3, or 126 of e4m3 of either sign.
+TEST_CASE("the searched scale is the best of all", "[fit]") {
   INFO("seed " << kSeed);
   constexpr size_t kGroup = 32;
-  for (const int bits : {2, 3, 4}) {
-    CAPTURE(bits);
-    const std::vector<float> levels = group_levels(bits, kGroup, SearchedScale::kE5m3);
-    const GroupSearch search(levels, SearchedScale::kE5m3);
+  for (const auto& [bits, kind] :
+       {std::pair(2, SearchedScale::kE5m3), std::pair(3, SearchedScale::kE5m3),
+        std::pair(4, SearchedScale::kE5m3), std::pair(2, SearchedScale::kSignedE4m3),
+        std::pair(3, SearchedScale::kSignedE4m3), std::pair(4, SearchedScale::kSignedE4m3)}) {
+    CAPTURE(bits, static_cast<int>(kind));
+    const bool has_sign = kind == SearchedScale::kSignedE4m3;
+    const std::vector<float> levels = group_levels(bits, kGroup, kind);
+    const GroupSearch search(levels, kind);
     const std::vector<float> values = gaussian(kGroup * 200);
     std::vector<uint8_t> codes(kGroup);
     double found = 0.0;
@@ -119,8 +125,11 @@ TEST_CASE("the searched scale is the best of all 247", "[fit]") {
         found += std::pow(group[j] - scale * levels[codes[j]], 2);
       }
       double best = 1e30;
-      for (int byte = 1; byte < 0xf8; ++byte) {
-        const float other = tq::quant::fp16_to_float(static_cast<uint16_t>(byte << 7));
+      for (int byte = 1; byte < (has_sign ? 0xff : 0xf8); ++byte) {
+        const int magnitude = has_sign ? byte & 0x7f : byte;
+        if (has_sign && (magnitude == 0 || magnitude == 0x7f)) continue;  // zero and NaN
+        const float size = tq::quant::fp16_to_float(static_cast<uint16_t>(magnitude << 7));
+        const float other = !has_sign ? size : (byte < 0x80 ? 256.0f : -256.0f) * size;
         double off = 0.0;
         for (const float value : group) {
           double nearest = 1e30;
