@@ -31,7 +31,8 @@ struct Moments {
   template <class Values, class Get>
   Moments(const Values& values, Get get) {
     const auto n = static_cast<double>(values.size());
-    for (const auto& value : values) mean += get(value) / n;
+    for (const auto& value : values) mean += get(value);
+    mean /= n;
     double variance = 0.0;
     for (const auto& value : values) variance += std::pow(get(value) - mean, 2);
     if (n > 1) error = std::sqrt(variance / (n - 1) / n);

@@ -135,21 +135,20 @@ Result<std::vector<NeedleRow>> measure_needles(const QualityOptions& options,
 Result<std::vector<GenerationRow>> measure_generation(const QualityOptions& options,
                                                       Subject& subject,
                                                       const std::vector<Text>& texts) {
-  constexpr int64_t kPromptTokens = 1024;
   const auto names = with_reference(options);
   std::vector<GenerationRow> rows;
   for (const std::string& name : names) rows.push_back({.kv = name, .score = {}});
   std::vector<std::vector<TokenId>> prompts;
   for (const Text& text : texts) {
-    TQ_ASSIGN(auto some, windows_of(text, kPromptTokens, 2 * kPromptTokens));
+    TQ_ASSIGN(auto some, windows_of(text, options.prompt_tokens, 2 * options.prompt_tokens));
     prompts.insert(prompts.end(), some.begin(), some.end());
   }
   Progress progress(static_cast<int64_t>(names.size() * prompts.size()));
   for (const auto& prompt : prompts) {
     std::vector<TokenId> reference;
     for (GenerationRow& row : rows) {
-      TQ_ASSIGN(auto store,
-                make_store(options, subject, row.kv, kPromptTokens + options.generated_tokens));
+      TQ_ASSIGN(auto store, make_store(options, subject, row.kv,
+                                       options.prompt_tokens + options.generated_tokens));
       TQ_ASSIGN(const auto answer, generate(subject, *store, prompt, options.generated_tokens));
       if (reference.empty()) reference = answer;
       row.score.add(reference, answer);

@@ -20,6 +20,7 @@ struct QualityOptions {
   int64_t text_tokens = 4096;                // of each text, for divergence
   std::vector<int64_t> needle_lengths;       // none: no needle test
   int64_t generated_tokens = 0;              // 0: no generation
+  int64_t prompt_tokens = 1024;              // before them
   KvConfig config;                           // sinks, window, seed
   int edge_layers_16 = 0;
 };
@@ -33,7 +34,7 @@ Result<std::vector<NeedleRow>> measure_needles(const QualityOptions& options,
                                                Subject& subject,
                                                const std::vector<Text>& texts);
 
-// After the first 1024 tokens of each text and after the next.
+// After the first prompt_tokens of each text, and after the next.
 Result<std::vector<GenerationRow>> measure_generation(const QualityOptions& options,
                                                       Subject& subject,
                                                       const std::vector<Text>& texts);

@@ -64,6 +64,9 @@ void add_flags(CLI::App& app, Options& options) {
                  "also compare greedy answers of so many tokens")
       ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();
+  app.add_option("--prompt", options.quality.prompt_tokens, "tokens before them")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
   app.add_option("--sink", options.quality.config.sink_tokens, "first tokens that stay 16 bit")
       ->check(CLI::Range(0, 1 << 16))
       ->capture_default_str();
@@ -102,6 +105,9 @@ Result<void> check(const Options& options, const models::ModelSpec& spec) {
                  name};
   };
   for (const int64_t context : options.quality.contexts) TQ_TRY(fits(context, "--context"));
+  if (options.quality.generated_tokens > 0) {
+    TQ_TRY(fits(options.quality.prompt_tokens + options.quality.generated_tokens, "--generate"));
+  }
   for (const int64_t length : options.quality.needle_lengths) {
     TQ_TRY(fits(length + kv.seal_stride_tokens, "--needle"));
   }

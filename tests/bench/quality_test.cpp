@@ -1,0 +1,119 @@
+// The quality bench on the real model, where cmake/setup.sh has left it: what must be zero is zero,
+// what must agree agrees, and worse formats come out worse.
+
+#include <catch2/catch.hpp>
+#include <cmath>
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "bench/quality/generation.h"
+#include "bench/quality/measurement.h"
+#include "bench/quality/needle.h"
+#include "bench/quality/subject.h"
+#include "bench/quality/text_set.h"
+
+namespace tq::bench {
+namespace {
+
+const std::string kModel =
+    std::string(TQ_SOURCE_DIR) + "/.deps/models/SmolLM2-135M-Instruct.Q4_1.gguf";
+
+// Null, with a word why, where there is no model.
+std::unique_ptr<Subject> load() {
+  if (!std::filesystem::exists(kModel)) {
+    WARN("skipped: no model; cmake/setup.sh model");
+    return nullptr;
+  }
+  auto loaded = Subject::load({.model_path = kModel, .n_threads = 2});
+  REQUIRE(loaded.ok());
+  return std::move(*loaded);
+}
+
+// English that every checkout has.
+std::vector<Text> license(const Subject& subject) {
+  auto texts = load_texts({std::string(TQ_SOURCE_DIR) + "/LICENSE"}, subject.tokenizer());
+  REQUIRE(texts.ok());
+  return std::move(*texts);
+}
+
+}  // namespace
+
+TEST_CASE("divergence: zero for 16 bit, the same by store and codec, more for fewer bits") {
+  const auto subject = load();
+  if (!subject) return;
+  QualityOptions options;
+  options.kv = {"bf16", "tq4", "coded:tq4", "tq3", "tq2", "tq4/tq2"};
+  options.contexts = {512};
+  options.text_tokens = 512;
+  const auto rows = measure_divergence(options, *subject, license(*subject));
+  REQUIRE(rows.ok());
+  REQUIRE(rows->size() == options.kv.size());
+  const auto kl = [&](size_t i) { return (*rows)[i].divergence.kl_mean; };
+  CHECK((*rows)[0].divergence.kl_max == 0.0);
+  CHECK((*rows)[0].divergence.top1 == 1.0);
+  CHECK((*rows)[0].divergence.n == 255);
+  // The codec's rows pass bf16 once more and meet unrounded queries: another draw of a noise whose
+  // size is the same. 255 positions tell it to a few tenths.
+  CHECK(std::abs(std::log(kl(2) / kl(1))) < 0.7);
+  CHECK(kl(1) > 0.0);
+  CHECK(kl(3) > kl(1));
+  CHECK(kl(4) > kl(3));
+  CHECK(kl(5) > kl(1));
+  CHECK(kl(5) < kl(4));
+  CHECK((*rows)[1].bits_per_value == Approx(4.25));
+  CHECK((*rows)[5].bits_per_value == Approx(3.25));
+
+  const nlohmann::json json = to_json(*rows);
+  for (const char* key : {"kv", "context", "bits_per_value", "kl_mean", "kl_p99", "top1", "ppl"}) {
+    CHECK(json[1].contains(key));
+  }
+  CHECK(to_svg(*rows).find("tq4") != std::string::npos);
+}
+
+TEST_CASE("needles and generation: 16 bit agrees with itself, a run with the next") {
+  const auto subject = load();
+  if (!subject) return;
+  QualityOptions options;
+  options.kv = {"bf16", "tq4"};
+  options.needle_lengths = {640};
+  options.generated_tokens = 16;
+  options.prompt_tokens = 320;
+  const auto texts = license(*subject);
+  const auto first = measure_needles(options, *subject, texts);
+  const auto second = measure_needles(options, *subject, texts);
+  REQUIRE(first.ok());
+  REQUIRE(second.ok());
+  REQUIRE(first->size() == 2);
+  for (size_t i = 0; i < first->size(); ++i) {
+    const NeedleScore& score = (*first)[i].score;
+    CHECK(score.length == 640);
+    CHECK(score.mean_rank == (*second)[i].score.mean_rank);
+    CHECK(score.mean_rank >= 1.0);
+    // Copying numbers is what even this model does: by chance a digit would be right in a tenth.
+    CHECK(score.token_top > 0.3);
+  }
+  const auto generation = measure_generation(options, *subject, texts);
+  REQUIRE(generation.ok());
+  CHECK((*generation)[0].score.identical == 1.0);
+  CHECK((*generation)[0].score.same_prefix == 16.0);
+}
+
+TEST_CASE("quality: what cannot be measured is an error that names it") {
+  const auto subject = load();
+  if (!subject) return;
+  QualityOptions options;
+  options.kv = {"tq5"};
+  options.contexts = {512};
+  options.text_tokens = 512;
+  const auto unknown = measure_divergence(options, *subject, license(*subject));
+  REQUIRE_FALSE(unknown.ok());
+  CHECK(unknown.error().describe().find("tq5") != std::string::npos);
+  options.contexts = {1 << 20};
+  CHECK_FALSE(measure_divergence(options, *subject, license(*subject)).ok());
+  CHECK_FALSE(load_texts({"/nonexistent/text"}, subject->tokenizer()).ok());
+}
+
+}  // namespace tq::bench
