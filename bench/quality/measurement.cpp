@@ -5,9 +5,11 @@
 #include <span>
 #include <utility>
 
+#include "bench/formats/kv_codec.h"
 #include "bench/quality/divergence.h"
 #include "bench/quality/generation.h"
 #include "bench/quality/needle.h"
+#include "bench/quality/peer_logits.h"
 #include "bench/quality/progress.h"
 
 namespace tq::bench {
@@ -61,17 +63,104 @@ Result<void> compare_window(Subject& subject,
       });
 }
 
+// Other engines' dumps of one text.
+struct Peers {
+  std::vector<std::unique_ptr<PeerLogits>> files;  // as options.peers
+  std::unique_ptr<PeerLogits> reference;           // null: ours
+
+  const PeerLogits& first() const { return *files.front(); }
+};
+
+Result<Peers> open_peers(const QualityOptions& options, const Subject& subject) {
+  Peers peers;
+  for (const PeerFile& peer : options.peers) {
+    TQ_ASSIGN(auto file, PeerLogits::open(peer.path));
+    peers.files.push_back(std::move(file));
+  }
+  if (!options.peer_reference.empty()) {
+    TQ_ASSIGN(peers.reference, PeerLogits::open(options.peer_reference));
+  }
+  if (peers.first().context() > subject.spec().context_max) {
+    return Error{Code::kInvalidArgument,
+                 "a context of " + std::to_string(peers.first().context()) +
+                     " is more than the model's " + std::to_string(subject.spec().context_max),
+                 "--peer"};
+  }
+  const auto agrees = [&](const PeerLogits& file) {
+    if (file.context() != peers.first().context() || file.n_chunks() != peers.first().n_chunks() ||
+        file.vocab_size() != subject.spec().vocab_size) {
+      return false;
+    }
+    for (int64_t i = 0; i < file.n_chunks(); ++i) {
+      if (file.chunk(i) != peers.first().chunk(i)) return false;
+    }
+    return true;
+  };
+  bool all_agree = !peers.reference || agrees(*peers.reference);
+  for (const auto& file : peers.files) all_agree = all_agree && agrees(*file);
+  if (!all_agree) {
+    return Error{Code::kInvalidArgument,
+                 "the dumps are not all of the same tokens, or not of this model's vocabulary",
+                 "--peer"};
+  }
+  return peers;
+}
+
+Result<void> compare_peer(const Peers& peers,
+                          PeerLogits& file,
+                          int64_t chunk,
+                          const Reference& ours,
+                          std::vector<Difference>& out) {
+  const std::vector<TokenId> tokens = file.chunk(chunk);
+  const auto vocab = static_cast<size_t>(file.vocab_size());
+  std::vector<float> reference(vocab);
+  std::vector<float> logits(vocab);
+  for (int64_t position = ours.first; position + 1 < file.context(); ++position) {
+    const auto row = static_cast<size_t>(position - ours.first);
+    if (peers.reference) {
+      TQ_TRY(peers.reference->read(chunk, position, reference));
+    } else {
+      const auto own = std::span(ours.logits).subspan(row * vocab, vocab);
+      reference.assign(own.begin(), own.end());
+    }
+    TQ_TRY(file.read(chunk, position, logits));
+    out.push_back(compare(reference, logits, tokens[static_cast<size_t>(position) + 1]));
+  }
+  return {};
+}
+
+QualityRow peer_row(const PeerFile& peer, int64_t context, const Subject& subject) {
+  QualityRow row;
+  row.kv = "peer " + peer.name;
+  row.context = context;
+  const auto codec = make_kv_codec(peer.name, {.head_dim = subject.spec().head_dim});
+  if (codec) row.bits_per_value = (*codec)->bits_per_value();
+  return row;
+}
+
+// `peers`: null, or theirs are the windows.
 Result<std::vector<QualityRow>> measure_context(const QualityOptions& options,
                                                 Subject& subject,
                                                 int64_t context,
-                                                const std::vector<std::vector<TokenId>>& windows) {
-  std::vector<QualityRow> rows(options.kv.size());
+                                                const std::vector<std::vector<TokenId>>& windows,
+                                                Peers* peers) {
+  const size_t n_ours = options.kv.size();
+  std::vector<QualityRow> rows(n_ours);
+  if (peers != nullptr) {
+    for (const PeerFile& peer : options.peers) rows.push_back(peer_row(peer, context, subject));
+  }
   std::vector<std::vector<Difference>> differences(rows.size());
   Progress progress(static_cast<int64_t>(windows.size() * (rows.size() + 1)));
+  int64_t index = -1;
   for (const auto& window : windows) {
+    ++index;
     TQ_ASSIGN(const Reference reference, refer(options, subject, window));
     progress.add(1, "16 bit at " + std::to_string(context));
-    for (size_t i = 0; i < rows.size(); ++i) {
+    for (size_t i = n_ours; i < rows.size(); ++i) {
+      TQ_TRY(compare_peer(*peers, *peers->files[i - n_ours], index, reference, differences[i]));
+      progress.add(1, rows[i].kv);
+    }
+    for (size_t i = 0; i < n_ours; ++i) {
       TQ_ASSIGN(auto store, make_store(options, subject, options.kv[i], context));
       rows[i].kv = options.kv[i];
       rows[i].context = context;
@@ -99,13 +188,22 @@ Result<std::vector<QualityRow>> measure_divergence(const QualityOptions& options
                                                    Subject& subject,
                                                    const std::vector<Text>& texts) {
   std::vector<QualityRow> rows;
+  if (!options.peers.empty()) {
+    TQ_ASSIGN(Peers peers, open_peers(options, subject));
+    const int64_t context = peers.first().context();
+    std::vector<std::vector<TokenId>> windows;
+    for (int64_t i = 0; i < peers.first().n_chunks() && i * context < options.text_tokens; ++i) {
+      windows.push_back(peers.first().chunk(i));
+    }
+    return measure_context(options, subject, context, windows, &peers);
+  }
   for (const int64_t context : options.contexts) {
     std::vector<std::vector<TokenId>> windows;
     for (const Text& text : texts) {
       TQ_ASSIGN(auto some, windows_of(text, context, options.text_tokens));
       windows.insert(windows.end(), some.begin(), some.end());
     }
-    TQ_ASSIGN(auto measured, measure_context(options, subject, context, windows));
+    TQ_ASSIGN(auto measured, measure_context(options, subject, context, windows, nullptr));
     rows.insert(rows.end(), measured.begin(), measured.end());
   }
   return rows;

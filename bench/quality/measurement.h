@@ -14,6 +14,12 @@
 
 namespace tq::bench {
 
+// Another engine's logits, bench/quality/peer_logits.h.
+struct PeerFile {
+  std::string name;  // as for --kv where we know the format too, so that its bits are known
+  std::string path;
+};
+
 struct QualityOptions {
   std::vector<std::string> kv{"tq4", "tq4/tq3", "tq3", "tq2", "q8_0", "q4_0_rot", "q4_0"};
   std::vector<int64_t> contexts{512, 2048};  // tokens of a window; its second half is scored
@@ -21,6 +27,8 @@ struct QualityOptions {
   std::vector<int64_t> needle_lengths;       // none: no needle test
   int64_t generated_tokens = 0;              // 0: no generation
   int64_t prompt_tokens = 1024;              // before them
+  std::vector<PeerFile> peers;               // none, or: the texts are theirs
+  std::string peer_reference;                // their own 16-bit KV; empty: ours
   KvConfig config;                           // sinks, window, seed
   int edge_layers_16 = 0;
 };

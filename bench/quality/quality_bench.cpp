@@ -56,6 +56,21 @@ void add_flags(CLI::App& app, Options& options) {
                  "of each text: as many windows as start within")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
+  app.add_option_function<std::vector<std::string>>(
+         "--peer",
+         [&options](const std::vector<std::string>& given) {
+           for (const std::string& one : given) {
+             const size_t equals = one.find('=');
+             if (equals == 0 || equals == std::string::npos) {
+               throw CLI::ValidationError("--peer", "'" + one + "' is not NAME=FILE");
+             }
+             options.quality.peers.push_back({one.substr(0, equals), one.substr(equals + 1)});
+           }
+         },
+         "NAME=FILE of llama-perplexity --save-all-logits, a list: its text and context are taken")
+      ->delimiter(',');
+  app.add_option("--peer-reference", options.quality.peer_reference,
+                 "such a file of its 16-bit KV, to compare it with itself; else ours is taken");
   app.add_option("--needle", options.quality.needle_lengths,
                  "also ask for ten planted numbers in the first text, at these lengths")
       ->delimiter(',')

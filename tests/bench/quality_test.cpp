@@ -1,11 +1,14 @@
 // The quality bench on the real model, where cmake/setup.sh has left it: what must be zero is zero,
 // what must agree agrees, and worse formats come out worse.
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -99,6 +102,67 @@ TEST_CASE("needles and generation: 16 bit agrees with itself, a run with the nex
   REQUIRE(generation.ok());
   CHECK((*generation)[0].score.identical == 1.0);
   CHECK((*generation)[0].score.same_prefix == 16.0);
+}
+
+namespace {
+
+// What llama-perplexity --save-all-logits would write for one chunk, from our own 16-bit logits.
+std::string dump_of(Subject& subject, const std::vector<TokenId>& tokens) {
+  const auto context = static_cast<int64_t>(tokens.size());
+  std::string bytes = "_logits_";
+  const auto put = [&](auto value) {
+    bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
+  };
+  put(static_cast<int32_t>(context));
+  put(static_cast<int32_t>(subject.spec().vocab_size));
+  put(int32_t{1});
+  for (const TokenId token : tokens) put(token);
+  auto store = subject.make_store("bf16", {}, context, 0);
+  REQUIRE(store.ok());
+  const auto fed =
+      subject.feed(**store, 0, std::span(tokens).first(tokens.size() - 1), context / 2,
+                   [&](int64_t /*position*/, std::span<const float> logits) {
+                     const auto [low, high] = std::minmax_element(logits.begin(), logits.end());
+                     double sum = 0.0;
+                     for (const float logit : logits)
+                       sum += std::exp(double{logit} - double{*high});
+                     const float scale = (*high - *low) / 65535.0f;
+                     put(scale);
+                     put(static_cast<float>(double{*low} - double{*high} - std::log(sum)));
+                     for (const float logit : logits) {
+                       put(static_cast<uint16_t>(std::lround((logit - *low) / scale)));
+                     }
+                     if (logits.size() % 2 != 0) put(uint16_t{0});
+                   });
+  REQUIRE(fed.ok());
+  return bytes;
+}
+
+}  // namespace
+
+TEST_CASE("quality: another engine's dump stands in the same table") {
+  const auto subject = load();
+  if (!subject) return;
+  const auto texts = license(*subject);
+  const std::vector<TokenId> tokens(texts[0].tokens.begin(), texts[0].tokens.begin() + 512);
+  const auto path = std::filesystem::temp_directory_path() / "tq_quality_test_dump.bin";
+  std::ofstream(path, std::ios::binary) << dump_of(*subject, tokens);
+  QualityOptions options;
+  options.kv = {"tq4"};
+  options.peers = {{"q4_0", path.string()}};
+  for (const std::string& reference : {std::string(), path.string()}) {
+    options.peer_reference = reference;
+    const auto rows = measure_divergence(options, *subject, {});
+    REQUIRE(rows.ok());
+    REQUIRE(rows->size() == 2);
+    CHECK((*rows)[1].kv == "peer q4_0");
+    CHECK((*rows)[1].bits_per_value == 4.5);
+    CHECK((*rows)[1].divergence.n == 255);
+    // Logits rounded to about 40 / 65535 / 2; KL is half the square of that.
+    CHECK((*rows)[1].divergence.kl_mean < 1e-6);
+    CHECK((*rows)[0].divergence.kl_mean > 1e-5);
+  }
+  std::filesystem::remove(path);
 }
 
 TEST_CASE("quality: what cannot be measured is an error that names it") {
