@@ -138,7 +138,7 @@ Result<std::vector<SpeedRow>> measure_speed(const SpeedOptions& options,
   auto ip =
       prepare<quant::TurboIp, quant::TurboIpRows>(std::move(ip_quantiser), "TurboIp", rows, n_rows);
   CodecSpeed kv{
-      std::move(codec),
+      codec,
       std::move(rotation),
       {.what = "KV row codec", .dim = dim, .bits = bits, .row_bytes = dim * bits / 8.0 + 2},
       rows,

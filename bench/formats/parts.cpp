@@ -93,7 +93,8 @@ class HeadOffset final : public KvCodec {
     std::vector<double> sums(dim_, 0.0);
     for (size_t i = 0; i < rows.size(); ++i) sums[i % dim_] += rows[i];
     std::vector<float> mean(dim_);
-    const auto n = static_cast<double>(rows.size() / dim_);
+    const size_t n_rows = rows.size() / dim_;
+    const auto n = static_cast<double>(n_rows);
     for (size_t j = 0; j < dim_; ++j) mean[j] = static_cast<float>(sums[j] / n);
     return mean;
   }

@@ -122,7 +122,7 @@ Result<Outlier::Part> make_part(int dim, int bits, uint64_t seed) {
   TQ_ASSIGN(RowCodec codec, RowCodec::create(dim, bits, ScaleRule::kUnbiased));
   TQ_ASSIGN(quant::Rotation rotation,
             quant::Rotation::create({.kind = RotationKind::kQr, .dim = dim, .seed = seed}));
-  return Outlier::Part{std::move(codec), std::move(rotation)};
+  return Outlier::Part{codec, std::move(rotation)};
 }
 
 }  // namespace

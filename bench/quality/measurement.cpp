@@ -147,6 +147,7 @@ Result<std::vector<QualityRow>> measure_context(const QualityOptions& options,
   const size_t n_ours = options.kv.size();
   std::vector<QualityRow> rows(n_ours);
   if (peers != nullptr) {
+    rows.reserve(n_ours + options.peers.size());
     for (const PeerFile& peer : options.peers) rows.push_back(peer_row(peer, context, subject));
   }
   std::vector<std::vector<Difference>> differences(rows.size());
@@ -176,6 +177,7 @@ Result<std::vector<QualityRow>> measure_context(const QualityOptions& options,
 // 16-bit KV first, then what was asked for.
 std::vector<std::string> with_reference(const QualityOptions& options) {
   std::vector<std::string> names{"bf16"};
+  names.reserve(options.kv.size() + 1);
   for (const std::string& name : options.kv) {
     if (name != "bf16") names.push_back(name);
   }
