@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdarg>
 #include <cstdio>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -30,6 +31,16 @@ Result<void> write_json(const std::string& path, nlohmann::json document, uint64
   file << document.dump(1) << '\n';
   if (!file.flush()) return Error{Code::kIo, "cannot write '" + path + "'", "--json"};
   return {};
+}
+
+std::string format(const char* pattern, ...) {
+  char text[512];
+  va_list values;
+  va_start(values, pattern);
+  const int size = std::vsnprintf(text, sizeof text, pattern, values);
+  va_end(values);
+  TQ_CHECK(size >= 0 && static_cast<size_t>(size) < sizeof text, "a longer line", size);
+  return text;
 }
 
 int fail(const Error& error) {

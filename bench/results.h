@@ -17,6 +17,9 @@ double quantile(std::vector<double> values, double share);
 // Adds machine, commit, compiler and seed to the document and writes it; no path: nothing to do.
 Result<void> write_json(const std::string& path, nlohmann::json document, uint64_t seed);
 
+// printf into a string: the cells of a table.
+[[gnu::format(printf, 1, 2)]] std::string format(const char* pattern, ...);
+
 // Prints the error as a subcommand does; the exit code of main().
 int fail(const Error& error);
 

@@ -1,7 +1,6 @@
 #include "bench/serve_report.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -26,13 +25,6 @@ ServeReport::Percentiles percentiles(std::string name, std::vector<double> value
   result.p99 = quantile(values, 0.99);
   result.max = *std::max_element(values.begin(), values.end());
   return result;
-}
-
-template <class... Values>
-std::string format(const char* pattern, Values... values) {
-  char line[256];
-  std::snprintf(line, sizeof(line), pattern, values...);
-  return line;
 }
 
 }  // namespace

@@ -1,24 +1,14 @@
 #include "bench/quality/quality_report.h"
 
-#include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "bench/results.h"
 #include "bench/svg_plot.h"
 #include "config/check.h"
 
 namespace tq::bench {
-namespace {
-
-template <class... Values>
-std::string format(const char* pattern, Values... values) {
-  char line[256];
-  std::snprintf(line, sizeof(line), pattern, values...);
-  return line;
-}
-
-}  // namespace
 
 std::string to_markdown(const std::vector<QualityRow>& rows) {
   std::string out;
