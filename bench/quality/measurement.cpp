@@ -237,6 +237,7 @@ Result<std::vector<GenerationRow>> measure_generation(const QualityOptions& opti
                                                       const std::vector<Text>& texts) {
   const auto names = with_reference(options);
   std::vector<GenerationRow> rows;
+  rows.reserve(names.size());
   for (const std::string& name : names) rows.push_back({.kv = name, .score = {}});
   std::vector<std::vector<TokenId>> prompts;
   for (const Text& text : texts) {
