@@ -108,6 +108,23 @@ AttentionCase::AttentionCase(const CaseOptions& options,
       arena_(std::move(arena)),
       bytes_read_(layer_bytes(options) * static_cast<uint64_t>(options.n_layers)) {}
 
+// Rows of about unit variance: scales of 1 to 1.875, of either sign, times 2.
+void AttentionCase::fill_scales(quant::Rng& rng) {
+  const quant::BlockLayout& layout = arena_.layout();
+  uint8_t* const all = arena_.scales(0, BlockId{0});
+  const uint64_t n_bytes = kernels::arena_parts(layout, arena_.sizes()).scales;
+  for (uint64_t i = 0; i < n_bytes; ++i) all[i] = static_cast<uint8_t>(0x78 | (rng.bits() & 0x87));
+  for (LayerIdx layer = 0; layer < options_.n_layers; ++layer) {
+    for (int32_t block = 0; block < arena_.sizes().sealed_blocks; ++block) {
+      uint8_t* const scales = arena_.scales(layer, BlockId{block});
+      for (int i = 0; i < options_.n_kv_heads * layout.n_tiles(); ++i) {
+        scales[layout.k_exponent(i / layout.n_tiles(), i % layout.n_tiles())] = 128;
+        scales[layout.v_exponent(i / layout.n_tiles(), i % layout.n_tiles())] = 128;
+      }
+    }
+  }
+}
+
 void AttentionCase::fill() {
   quant::Rng rng(options_.seed, quant::RngStream::kData);
   const kernels::ArenaBytes bytes = kernels::arena_parts(arena_.layout(), arena_.sizes());
@@ -115,10 +132,7 @@ void AttentionCase::fill() {
              [&] { return quant::float_to_bf16(static_cast<float>(rng.gaussian())); });
   fill_words(arena_.codes(0, BlockId{0}), bytes.codes,
              [&] { return static_cast<uint16_t>(rng.bits()); });
-  // Scales of rows of norm sqrt(head_dim): about c_max/127 of a standard deviation.
-  fill_words(arena_.scales(0, BlockId{0}), bytes.scales, [&] {
-    return quant::float_to_fp16(static_cast<float>(0.02 + 0.002 * rng.uniform()));
-  });
+  fill_scales(rng);
   const auto n_rows = static_cast<size_t>(options_.n_rows);
   const size_t kv_size = n_rows * static_cast<size_t>(options_.n_kv_heads * options_.head_dim);
   q_ = gaussian(kv_size * static_cast<size_t>(options_.group), rng);

@@ -10,6 +10,7 @@
 #include "config/kv_config.h"
 #include "config/result.h"
 #include "kernels/paged_attention.h"
+#include "quant/random.h"
 
 namespace tq::bench {
 
@@ -47,6 +48,7 @@ class AttentionCase {
                 kernels::KvArena arena);
   Result<void> plan();
   void fill();
+  void fill_scales(quant::Rng& rng);
 
   CaseOptions options_;
   std::unique_ptr<kernels::PagedAttention> backend_;

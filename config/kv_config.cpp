@@ -6,7 +6,8 @@
 namespace tq {
 namespace {
 
-constexpr std::array kFormats{KvFormat::kBf16, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2};
+constexpr std::array kFormats{KvFormat::kBf16, KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3,
+                              KvFormat::kTq2};
 
 std::optional<KvFormat> find_format(std::string_view name) {
   for (const KvFormat format : kFormats) {
@@ -32,6 +33,7 @@ Error unknown_format(std::string_view text, std::string_view part) {
 std::string_view to_string(KvFormat format) noexcept {
   switch (format) {
     case KvFormat::kBf16: return "bf16";
+    case KvFormat::kTq8: return "tq8";
     case KvFormat::kTq4: return "tq4";
     case KvFormat::kTq3: return "tq3";
     case KvFormat::kTq2: return "tq2";

@@ -10,9 +10,9 @@
 namespace tq {
 
 // How one half (K or V) of a sealed block is coded. kBf16: rows as they are.
-enum class KvFormat : uint8_t { kBf16, kTq4, kTq3, kTq2 };
+enum class KvFormat : uint8_t { kBf16, kTq8, kTq4, kTq3, kTq2 };
 
-std::string_view to_string(KvFormat format) noexcept;  // "bf16", "tq4", "tq3", "tq2"
+std::string_view to_string(KvFormat format) noexcept;  // "bf16", "tq8", "tq4", "tq3", "tq2"
 
 // Formats of the keys and of the values. kernels/ instantiates each half on its own.
 struct KvFormats {
@@ -36,17 +36,9 @@ enum class RotationKind : uint8_t {
   kQr,        // Q of a Gaussian matrix: the paper's, dense
 };
 
-// How the scale of a row is chosen at encode; decoding is scale * centroid in every case.
-enum class ScaleRule : uint8_t {
-  kPlain,     // |x|: the paper's Algorithm 1
-  kMatched,   // |x| / |c|: the decoded row has the norm of the row
-  kUnbiased,  // |x|^2 / <x, c>: inner products with the row itself are exact (EDEN)
-};
-
 struct KvConfig {
   KvFormats formats;
   RotationKind rotation = RotationKind::kAuto;
-  ScaleRule scale_rule = ScaleRule::kUnbiased;
   uint64_t seed = 0x5eed;  // of every rotation; same seed, same codes
 
   int block_tokens = 32;  // tokens per block: a multiple of 32

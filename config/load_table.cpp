@@ -229,12 +229,6 @@ void add_kv(std::vector<Setting>& out) {
        {"hadamard", RotationKind::kHadamard},
        {"qr", RotationKind::kQr}},
       [](auto& s) -> auto& { return s.engine.kv.rotation; }));
-  out.push_back(choice<ScaleRule>(
-      "kv-scale", g, "how the scale of a coded row is chosen",
-      {{"plain", ScaleRule::kPlain},
-       {"matched", ScaleRule::kMatched},
-       {"unbiased", ScaleRule::kUnbiased}},
-      [](auto& s) -> auto& { return s.engine.kv.scale_rule; }));
   Setting seed{.name = "kv-seed", .group = g, .value_name = "N"};
   seed.help = "seed of the rotations, decimal or 0x...; same seed, same codes";
   seed.shape = Shape::kNumber;

@@ -50,10 +50,10 @@ std::byte* KvArena::codes(LayerIdx layer, BlockId block) const noexcept {
          part(layout_.shape(), sizes_.sealed_blocks, layer, block) * layout_.sealed_code_bytes();
 }
 
-uint16_t* KvArena::scales(LayerIdx layer, BlockId block) const noexcept {
-  return reinterpret_cast<uint16_t*>(scales_.get() +
-                                     part(layout_.shape(), sizes_.sealed_blocks, layer, block) *
-                                         layout_.sealed_scale_bytes());
+uint8_t* KvArena::scales(LayerIdx layer, BlockId block) const noexcept {
+  return reinterpret_cast<uint8_t*>(scales_.get() +
+                                    part(layout_.shape(), sizes_.sealed_blocks, layer, block) *
+                                        layout_.sealed_scale_bytes());
 }
 
 }  // namespace tq::kernels

@@ -44,7 +44,7 @@ class KvArena {
   // Start of one block's part in one layer. Ids are checked.
   std::byte* hot(LayerIdx layer, BlockId block) const noexcept;
   std::byte* codes(LayerIdx layer, BlockId block) const noexcept;
-  uint16_t* scales(LayerIdx layer, BlockId block) const noexcept;
+  uint8_t* scales(LayerIdx layer, BlockId block) const noexcept;
 
  private:
   quant::BlockLayout layout_;

@@ -25,8 +25,6 @@ void write_bits(std::byte* tile, size_t index, int shift, int width, uint32_t va
   std::memcpy(tile + 4 * index, &word, sizeof word);
 }
 
-bool has_scales(KvFormat format) noexcept { return format != KvFormat::kBf16; }
-
 Error bad(std::string where, std::string message) {
   return Error{Code::kInvalidArgument, std::move(message), std::move(where)};
 }
@@ -34,7 +32,7 @@ Error bad(std::string where, std::string message) {
 // Every tile starts on a cache line, whatever the format: 4 * head_dim * bits bytes, padding aside.
 constexpr bool tiles_fill_cache_lines() {
   for (const int head_dim : kHeadDims) {
-    for (const int bits : {2, 3, 4, 16}) {
+    for (const int bits : {2, 3, 4, 8, 16}) {
       if (TileShape{kTileTokens, head_dim, bits}.bytes() % 64 != 0) return false;
       if (TileShape{head_dim, kTileTokens, bits}.bytes() % 64 != 0) return false;
     }
@@ -111,23 +109,41 @@ size_t BlockLayout::sealed_v(int kv_head, int tile) const noexcept {
 }
 
 size_t BlockLayout::scales_per_head() const noexcept {
-  const int halves = int{has_scales(formats_.k)} + int{has_scales(formats_.v)};
-  return static_cast<size_t>(block_tokens_) * static_cast<size_t>(halves);
+  return static_cast<size_t>(block_tokens_) * static_cast<size_t>(n_k_groups() + n_v_groups());
 }
 
-size_t BlockLayout::k_scale(int kv_head, int slot) const noexcept {
-  TQ_CHECK(has_scales(formats_.k), "bf16 keys have no scales");
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && slot >= 0 && slot < block_tokens_,
-           "KV head or slot out of range", kv_head, slot);
-  return static_cast<size_t>(kv_head) * scales_per_head() + static_cast<size_t>(slot);
+size_t BlockLayout::k_scales(int kv_head, int tile) const noexcept {
+  TQ_CHECK(n_k_groups() > 0, "bf16 keys have no scales");
+  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
+           "KV head or tile out of range", kv_head, tile);
+  return static_cast<size_t>(kv_head) * scales_per_head() +
+         static_cast<size_t>(tile * n_k_groups() * kTileTokens);
 }
 
-size_t BlockLayout::v_scale(int kv_head, int slot) const noexcept {
-  TQ_CHECK(has_scales(formats_.v), "bf16 values have no scales");
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && slot >= 0 && slot < block_tokens_,
-           "KV head or slot out of range", kv_head, slot);
-  const size_t k_scales = has_scales(formats_.k) ? static_cast<size_t>(block_tokens_) : 0;
-  return static_cast<size_t>(kv_head) * scales_per_head() + k_scales + static_cast<size_t>(slot);
+size_t BlockLayout::v_scales(int kv_head, int tile) const noexcept {
+  TQ_CHECK(n_v_groups() > 0, "bf16 values have no scales");
+  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
+           "KV head or tile out of range", kv_head, tile);
+  return static_cast<size_t>(kv_head) * scales_per_head() +
+         static_cast<size_t>(block_tokens_ * n_k_groups()) +
+         static_cast<size_t>(tile * n_v_groups() * kTileTokens);
+}
+
+size_t BlockLayout::exponent(int kv_head, int half, int tile) const noexcept {
+  return static_cast<size_t>(shape_.n_kv_heads) * scales_per_head() +
+         static_cast<size_t>((kv_head * 2 + half) * n_tiles() + tile);
+}
+
+size_t BlockLayout::k_exponent(int kv_head, int tile) const noexcept {
+  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
+           "KV head or tile out of range", kv_head, tile);
+  return exponent(kv_head, 0, tile);
+}
+
+size_t BlockLayout::v_exponent(int kv_head, int tile) const noexcept {
+  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
+           "KV head or tile out of range", kv_head, tile);
+  return exponent(kv_head, 1, tile);
 }
 
 size_t BlockLayout::hot_bytes() const noexcept {
@@ -141,7 +157,8 @@ size_t BlockLayout::sealed_code_bytes() const noexcept {
 }
 
 size_t BlockLayout::sealed_scale_bytes() const noexcept {
-  return static_cast<size_t>(shape_.n_kv_heads) * scales_per_head() * sizeof(uint16_t);
+  if (formats_.sealed_is_hot()) return 0;
+  return (exponent(shape_.n_kv_heads, 0, 0) + 7) / 8 * 8;
 }
 
 double BlockLayout::hot_bytes_per_token() const noexcept {

@@ -16,8 +16,10 @@
 //
 // One layer of a hot block:    per KV head [K tiles][V tiles], bf16.
 // One layer of a sealed block: per KV head [K tiles][V tiles], codes; and, in an array of its own,
-//                              per KV head [K scales fp16 x block_tokens][V scales fp16 x
-//                              block_tokens].
+//                              per KV head [K tiles][V tiles] of scales, one byte for each group of
+//                              neighbouring coordinates of a token: [n_groups][32 tokens] a tile;
+//                              then per KV head [K tiles][V tiles] the exponent that the scales of
+//                              a tile share, a byte each, padded to 8 bytes at the end of all.
 // A half whose format is bf16 lies in the sealed block as bf16 tiles and has no scales.
 
 #include <cstddef>
@@ -29,6 +31,10 @@
 namespace tq::quant {
 
 inline constexpr int kTileTokens = 32;
+// Coordinates that share a scale. Keys need the finer ones, and values must not have many: a scale
+// of theirs belongs to the weights, which are then prepared once per group (kernels/README.md).
+inline constexpr int kKeyGroup = 16;
+inline constexpr int kValueGroup = 64;
 inline constexpr int kLayoutCountMax = 4096;  // layers, and KV heads: every size fits in 63 bits
 inline constexpr int kBlockTokensMax = 4096;
 
@@ -36,6 +42,7 @@ inline constexpr int kBlockTokensMax = 4096;
 constexpr int entry_bits(KvFormat format) noexcept {
   switch (format) {
     case KvFormat::kBf16: return 16;
+    case KvFormat::kTq8: return 8;
     case KvFormat::kTq4: return 4;
     case KvFormat::kTq3: return 3;
     case KvFormat::kTq2: return 2;
@@ -50,7 +57,7 @@ constexpr int depth_unit(int bits) noexcept { return bits == 3 ? 32 : 32 / bits;
 struct TileShape {
   int lanes = 0;
   int depth = 0;
-  int bits = 0;  // 16, 4, 3 or 2
+  int bits = 0;  // 16, 8, 4, 3 or 2
 
   constexpr int depth_padded() const noexcept {
     const int unit = depth_unit(bits);
@@ -113,12 +120,16 @@ class BlockLayout {
   size_t hot_v(int kv_head, int tile) const noexcept;
   size_t sealed_k(int kv_head, int tile) const noexcept;
   size_t sealed_v(int kv_head, int tile) const noexcept;
-  // Index (in fp16 elements) of the scale of a token's K or V row inside one layer's scales of a
-  // block.
-  size_t k_scale(int kv_head, int slot) const noexcept;
-  size_t v_scale(int kv_head, int slot) const noexcept;
+  // Byte offset of a tile's scales inside one layer's scales of a block; never called for bf16.
+  size_t k_scales(int kv_head, int tile) const noexcept;
+  size_t v_scales(int kv_head, int tile) const noexcept;
+  size_t k_exponent(int kv_head, int tile) const noexcept;
+  size_t v_exponent(int kv_head, int tile) const noexcept;
+  // Groups of a row; 0 for bf16.
+  int n_k_groups() const noexcept { return n_groups(formats_.k, kKeyGroup); }
+  int n_v_groups() const noexcept { return n_groups(formats_.v, kValueGroup); }
 
-  // Sizes of one block in ONE layer. Codes are multiples of 64 bytes; scales a multiple of 4.
+  // Sizes of one block in ONE layer. Codes are multiples of 64 bytes; scales of 8.
   size_t hot_bytes() const noexcept;
   size_t sealed_code_bytes() const noexcept;
   size_t sealed_scale_bytes() const noexcept;
@@ -126,7 +137,7 @@ class BlockLayout {
   // Bytes one token takes in all layers and heads, K and V, scales included.
   double hot_bytes_per_token() const noexcept;
   double sealed_bytes_per_token() const noexcept;
-  // The same per stored value: 16 for bf16, 4.125 for tq4 at head_dim 128.
+  // The same per stored value: 16 for bf16, 4.3177 for tq4 and 3 heads of 64.
   double sealed_bits_per_value() const noexcept;
 
  private:
@@ -140,7 +151,11 @@ class BlockLayout {
   }
   size_t k_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept;
   size_t v_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept;
+  int n_groups(KvFormat format, int group) const noexcept {
+    return format == KvFormat::kBf16 ? 0 : (shape_.head_dim + group - 1) / group;
+  }
   size_t scales_per_head() const noexcept;
+  size_t exponent(int kv_head, int half, int tile) const noexcept;
 
   KvShape shape_;
   KvFormats formats_;

@@ -1,97 +1,212 @@
 #include "quant/row_codec.h"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <string>
 
 #include "config/check.h"
-#include "quant/codebook.h"
+#include "config/limits.h"
 #include "quant/float16.h"
 
 namespace tq::quant {
 namespace {
 
-constexpr double kFp16Max = 65504.0;
+constexpr int kGroupMax = 64;
+
+struct Fitted {
+  int bits;
+  int group;
+  std::array<int8_t, 16> levels;  // zeros after their end
+};
+
+// Source: tests/quant/level_fit.cpp, printed by `tq_quant_test "[.generate]"`. 8 bits need none.
+constexpr Fitted kFitted[] = {
+    {2, 16, {-127, -43, 16, 85}},
+    {2, 64, {-127, -44, 21, 97}},
+    {3, 16, {-127, -82, -48, -20, 4, 28, 55, 91}},
+    {3, 64, {-127, -78, -45, -19, 6, 32, 62, 101}},
+    {4, 16, {-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108}},
+    {4, 64, {-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104}},
+    {8, 16, {}},
+};
+
+constexpr bool is_ascending(const Fitted& fitted) {
+  for (size_t k = 1; fitted.bits < 8 && k < size_t{1} << fitted.bits; ++k) {
+    if (fitted.levels[k] <= fitted.levels[k - 1]) return false;
+  }
+  return true;
+}
+static_assert(std::all_of(std::begin(kFitted), std::end(kFitted), is_ascending));
+
+// For the largest group that is not above shape.group.
+const Fitted* find_fitted(const RowShape& shape) {
+  const Fitted* best = nullptr;
+  for (const Fitted& fitted : kFitted) {
+    if (fitted.bits == shape.bits && fitted.group <= shape.group) best = &fitted;
+  }
+  return shape.group <= kGroupMax ? best : nullptr;
+}
+
+int to_steps(float value, float steps_per_unit) noexcept {
+  constexpr float kMax = ScaleSearch::kStepsMax;
+  return static_cast<int>(std::nearbyint(std::clamp(value * steps_per_unit, -kMax, kMax)));
+}
+
+float steps_per_unit(float scale) noexcept {
+  return static_cast<float>(127 * ScaleSearch::kStepsPerLevel) / scale;
+}
+
+Error bad(std::string message) { return Error{Code::kInvalidArgument, std::move(message), "row"}; }
 
 }  // namespace
 
-Result<RowCodec> RowCodec::create(int dim, int bits, ScaleRule rule) {
-  TQ_ASSIGN(const Codebook book, make_codebook(dim, bits));
-  RowCodec codec;
-  codec.dim_ = dim;
-  codec.bits_ = bits;
-  codec.rule_ = rule;
-  const double unit = book.centroids.back() / 127.0;
-  codec.unit_ = static_cast<float>(unit);
-  const size_t n = book.centroids.size();
-  for (size_t k = n / 2; k < n; ++k) {
-    const auto level = static_cast<int8_t>(std::lround(book.centroids[k] / unit));
-    codec.levels_[k] = level;
-    codec.levels_[n - 1 - k] = static_cast<int8_t>(-level);
+// As an fp16: its sign, the lower 4 bits of its exponent, the upper 3 of its mantissa.
+float scale_value(uint8_t scale) noexcept {
+  return fp16_to_float(static_cast<uint16_t>((scale & 0x80) << 8 | (scale & 0x7f) << 7));
+}
+
+uint8_t shared_exponent(float largest) noexcept {
+  const int biased = static_cast<int>(std::bit_cast<uint32_t>(largest) >> 23) + 1;
+  return static_cast<uint8_t>(largest < 0x1p-100f ? 0 : std::min(biased, 253));
+}
+
+float exponent_value(uint8_t exponent) noexcept {
+  return std::bit_cast<float>(static_cast<uint32_t>(exponent) << 23);
+}
+
+Result<RowCodec> RowCodec::create(const RowShape& shape) {
+  if (shape.dim < 1 || shape.dim > limits::kHeadDimMax) {
+    return bad("a row has 1 to " + std::to_string(limits::kHeadDimMax) + " values, not " +
+               std::to_string(shape.dim));
   }
-  for (size_t k = 0; k + 1 < n; ++k) codec.boundaries_[k] = static_cast<float>(book.boundaries[k]);
+  const Fitted* const fitted = find_fitted(shape);
+  if (fitted == nullptr) {
+    return bad("groups have 16 to 64 values of 2, 3, 4 or 8 bits, not " +
+               std::to_string(shape.group) + " of " + std::to_string(shape.bits));
+  }
+  RowCodec codec;
+  codec.shape_ = shape;
+  // At 8 bits: the least magnitude that covers the group. Else quant/README.md.
+  codec.search_ = shape.bits == 8
+                      ? ScaleSearch{.from = 1.0f, .n_candidates = 2, .both_signs = false}
+                  : shape.bits == 2 ? ScaleSearch{.from = 0.5f, .n_candidates = 11}
+                                    : ScaleSearch{.from = 0.8f, .n_candidates = 10};
+  std::copy(fitted->levels.begin(), fitted->levels.end(), codec.levels_);
+  for (size_t k = 0; k < codec.boundaries().size(); ++k) {
+    codec.boundaries_[k] = static_cast<int16_t>((codec.levels_[k] + codec.levels_[k + 1]) *
+                                                ScaleSearch::kStepsPerLevel / 2);
+  }
   return codec;
 }
 
-Result<uint16_t> RowCodec::encode(std::span<const float> rotated, std::span<uint8_t> codes) const {
-  const auto n = static_cast<size_t>(dim_);
-  if (rotated.size() != n || codes.size() != n) {
-    return Error{Code::kInvalidArgument,
-                 "a row of " + std::to_string(rotated.size()) + " values and " +
-                     std::to_string(codes.size()) + " codes does not fit head_dim " +
-                     std::to_string(dim_),
-                 "row"};
-  }
-  double norm_squared = 0.0;
-  for (const float value : rotated) norm_squared += static_cast<double>(value) * value;
-  // Squares of finite floats never overflow a double, so this finds every NaN and infinity.
-  if (!std::isfinite(norm_squared)) {
-    return Error{Code::kInvalidArgument, "a row holds NaN or infinity", "row"};
-  }
-  const double norm = std::sqrt(norm_squared);
-  const double inverse = norm > 0.0 ? 1.0 / norm : 0.0;
+double RowCodec::bits_per_value() const noexcept {
+  return shape_.bits + 8.0 * shape_.n_groups() / shape_.dim;
+}
 
-  const std::span<const float> edges = boundaries();
-  double along = 0.0;       // <y / |y|, level>
-  int64_t level_norm2 = 0;  // |level|^2
-  for (size_t j = 0; j < n; ++j) {
-    const double t = rotated[j] * inverse;
-    const uint8_t code = nearest_code(edges, static_cast<float>(t));
-    const int level = levels_[code];
-    codes[j] = code;
-    along += t * level;
-    level_norm2 += level * level;
+uint8_t RowCodec::code_of(int steps) const noexcept {
+  if (shape_.bits == 8) {
+    // The nearest level, a half upwards.
+    constexpr int kHalf = ScaleSearch::kStepsPerLevel / 2;
+    const int level = (steps + kHalf) >> 4;
+    return static_cast<uint8_t>(static_cast<int8_t>(std::clamp(level, -127, 127)));
   }
-  if (norm == 0.0) return uint16_t{0};
+  uint8_t code = 0;
+  for (const int16_t boundary : boundaries()) code += steps > boundary ? 1 : 0;
+  return code;
+}
 
-  double scale = 0.0;
-  switch (rule_) {
-    case ScaleRule::kPlain: scale = norm * unit_; break;
-    case ScaleRule::kMatched: scale = norm / std::sqrt(static_cast<double>(level_norm2)); break;
-    // Positive: a level has the sign of its coordinate, and the largest coordinate a level that is
-    // not 0.
-    case ScaleRule::kUnbiased: scale = norm / along; break;
+int RowCodec::level_of(uint8_t code) const noexcept {
+  return shape_.bits == 8 ? static_cast<int8_t>(code) : levels_[code];
+}
+
+// Squared error of a group under a scale of this sign, in squared steps. A value is at most
+// kStepsMax - 16 * 85 steps from the last level of either end: 64 * 4640^2 < 2^31.
+int RowCodec::error_of(std::span<const int> steps, int sign) const noexcept {
+  int error = 0;
+  for (const int t : steps) {
+    const int level = level_of(code_of(sign * t));
+    const int difference = ScaleSearch::kStepsPerLevel * level - sign * t;
+    error += difference * difference;
   }
-  return float_to_fp16(static_cast<float>(std::min(scale, kFp16Max)));
+  return error;
+}
+
+uint8_t RowCodec::encode_group(std::span<const float> values,
+                               std::span<uint8_t> codes) const noexcept {
+  float largest = 0.0f;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  if (largest < ScaleSearch::kTiny) {
+    std::fill(codes.begin(), codes.end(), uint8_t{0});
+    return 0;
+  }
+  const int first =
+      std::clamp(float_to_fp16(search_.from * largest) >> 7, 1, ScaleSearch::kLargest);
+  std::array<int, kGroupMax> buffer;
+  const std::span<int> steps = std::span(buffer).first(values.size());
+  float least = std::numeric_limits<float>::infinity();
+  uint8_t best = 0;
+  for (int candidate = 0; candidate < search_.n_candidates; ++candidate) {
+    const auto scale = static_cast<uint8_t>(std::min(first + candidate, ScaleSearch::kLargest));
+    const float value = scale_value(scale);
+    const float per_unit = steps_per_unit(value);
+    for (size_t j = 0; j < values.size(); ++j) steps[j] = to_steps(values[j], per_unit);
+    for (int sign = 1; sign >= (search_.both_signs ? -1 : 1); sign -= 2) {
+      const float error = static_cast<float>(error_of(steps, sign)) * (value * value);
+      if (error < least) {
+        least = error;
+        best = sign > 0 ? scale : static_cast<uint8_t>(scale | 0x80);
+      }
+    }
+  }
+  const float per_unit = steps_per_unit(scale_value(best));
+  for (size_t j = 0; j < values.size(); ++j) codes[j] = code_of(to_steps(values[j], per_unit));
+  return best;
+}
+
+Result<void> RowCodec::encode(std::span<const float> rotated,
+                              uint8_t exponent,
+                              std::span<uint8_t> codes,
+                              std::span<uint8_t> scales) const {
+  const auto n = static_cast<size_t>(shape_.dim);
+  if (rotated.size() != n || codes.size() != n ||
+      scales.size() != static_cast<size_t>(shape_.n_groups())) {
+    return bad("a row of " + std::to_string(rotated.size()) + " values, " +
+               std::to_string(codes.size()) + " codes and " + std::to_string(scales.size()) +
+               " scales does not fit head_dim " + std::to_string(shape_.dim));
+  }
+  for (const float value : rotated) {
+    if (!std::isfinite(value)) return bad("a row holds NaN or infinity");
+  }
+  // 2^-exponent, of which the product with a float is exact; 0 for 0.
+  const float inverse = exponent == 0 ? 0.0f : exponent_value(static_cast<uint8_t>(254 - exponent));
+  std::array<float, limits::kHeadDimMax> values;
+  for (size_t j = 0; j < n; ++j) values[j] = rotated[j] * inverse;
+  const auto group = static_cast<size_t>(shape_.group);
+  for (size_t g = 0; g < scales.size(); ++g) {
+    const size_t first = g * group;
+    const size_t size = std::min(group, n - first);
+    scales[g] = encode_group(std::span(values).subspan(first, size), codes.subspan(first, size));
+  }
+  return {};
 }
 
 void RowCodec::decode(std::span<const uint8_t> codes,
-                      uint16_t scale,
+                      std::span<const uint8_t> scales,
+                      uint8_t exponent,
                       std::span<float> rotated) const {
-  const auto n = static_cast<size_t>(dim_);
-  TQ_CHECK(codes.size() == n && rotated.size() == n, "row of another dimension", n);
-  const float factor = fp16_to_float(scale);
-  for (size_t j = 0; j < n; ++j) rotated[j] = factor * static_cast<float>(levels_[codes[j]]);
-}
-
-double RowCodec::score(std::span<const float> rotated_q,
-                       std::span<const uint8_t> codes,
-                       uint16_t scale) const {
-  const auto n = static_cast<size_t>(dim_);
-  TQ_CHECK(rotated_q.size() == n && codes.size() == n, "row of another dimension", n);
-  double sum = 0.0;
-  for (size_t j = 0; j < n; ++j) sum += static_cast<double>(rotated_q[j]) * levels_[codes[j]];
-  return sum * static_cast<double>(fp16_to_float(scale));
+  const auto n = static_cast<size_t>(shape_.dim);
+  TQ_CHECK(codes.size() == n && rotated.size() == n &&
+               scales.size() == static_cast<size_t>(shape_.n_groups()),
+           "row of another dimension", codes.size(), rotated.size(), scales.size());
+  for (size_t j = 0; j < n; ++j) {
+    const float scale = scale_value(scales[j / static_cast<size_t>(shape_.group)]);
+    // Only the product with kLevelUnit is rounded.
+    rotated[j] =
+        scale * static_cast<float>(level_of(codes[j])) * kLevelUnit * exponent_value(exponent);
+  }
 }
 
 }  // namespace tq::quant

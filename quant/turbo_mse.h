@@ -1,7 +1,7 @@
 #pragma once
 // TurboMse: Algorithm 1 of TurboQuant (arXiv 2504.19874) as a quantiser of its own, for vectors at
 // rest: rotate, round each coordinate of the unit vector to its Lloyd-Max centroid, keep the length
-// as a float. The KV store's fp16-scaled variant of it is quant/row_codec.h. Immutable; any thread.
+// as a float. What the KV store does with a row is quant/row_codec.h. Immutable; any thread.
 // Nothing is global.
 
 #include <cstddef>
@@ -16,9 +16,16 @@
 
 namespace tq::quant {
 
+// How the scale of a row is chosen at encode; decoding is scale * centroid in every case.
+enum class ScaleRule : uint8_t {
+  kPlain,     // |x|: the paper's Algorithm 1
+  kMatched,   // |x| / |c|: the decoded row has the norm of the row
+  kUnbiased,  // |x|^2 / <x, c>: inner products with the row itself are exact (EDEN)
+};
+
 enum class CentroidPrecision : uint8_t {
   kFloat32,  // as computed: the paper's
-  kInt8,     // multiples of c_max / 127, as the KV store decodes them
+  kInt8,     // multiples of c_max / 127
 };
 
 struct TurboMseOptions {

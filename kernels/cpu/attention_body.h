@@ -15,9 +15,10 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 constexpr int kVectors = kTile / Simd::kLanes;  // of one query's scores of a tile
 constexpr float kRescaleAbove = 8.0f;           // powers of two by which weights may exceed 1
 constexpr float kInt16Max = 32767.0f;
-// Weights below this times any fp16 scale add nothing to a float sum whose largest weight is at
-// least 2^-8; skipping them keeps 32767 / weight finite.
+// Weights below this times any scale add nothing to a float sum whose largest weight is at least
+// 2^-8; skipping them keeps 32767 / weight finite.
 constexpr float kWeightMin = 1e-30f;
+constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
 
 // 2^x for x <= kRescaleAbove: n = round(x), f = x - n in [-1/2, 1/2], Taylor of e^(f ln 2) to the
 // 6th degree (remainder (ln2/2)^7 / 7! = 1.2e-7 relative at the ends), times 2^n exactly. Below
@@ -39,10 +40,20 @@ inline F exp2(F x) {
 struct TileRef {
   const std::byte* k;
   const std::byte* v;
-  const uint16_t* k_scales;  // of the tile's 32 tokens; null for bf16
-  const uint16_t* v_scales;
+  const uint8_t* k_scales;  // [n_groups][32 tokens]; null for bf16
+  const uint8_t* v_scales;
+  float k_unit;  // what one level stands for, in scales; unused for bf16
+  float v_unit;
   int64_t position;  // of slot 0; negative for sealed tiles, which every query sees whole
 };
+
+// 2^(exponent - 127) / 127, as quant::RowCodec decodes.
+inline float level_unit(uint8_t exponent) {
+  const uint32_t bits = static_cast<uint32_t>(exponent) << 23;
+  float power;
+  __builtin_memcpy(&power, &bits, sizeof power);
+  return power * (1.0f / 127.0f);
+}
 
 inline TileRef find_tile(const KvView& kv, int tile) {
   const bool sealed = tile < kv.n_sealed_tiles;
@@ -52,27 +63,47 @@ inline TileRef find_tile(const KvView& kv, int tile) {
   if (sealed) {
     const auto id = static_cast<size_t>(kv.sealed_ids[block]);
     const std::byte* const base = kv.codes + id * kv.codes_stride;
-    const uint16_t* const scales = kv.scales + id * kv.scales_stride + in_block * kTile;
-    return {base + kv.sealed_k.offset + in_block * kv.sealed_k.tile_bytes,
-            base + kv.sealed_v.offset + in_block * kv.sealed_v.tile_bytes,
-            kv.sealed_k.levels == nullptr ? nullptr : scales + kv.sealed_k.scale_offset,
-            kv.sealed_v.levels == nullptr ? nullptr : scales + kv.sealed_v.scale_offset, -1};
+    const uint8_t* const scales = kv.scales + id * kv.scales_stride;
+    const HalfView &k = kv.sealed_k, &v = kv.sealed_v;
+    return {base + k.offset + in_block * k.tile_bytes,
+            base + v.offset + in_block * v.tile_bytes,
+            k.bits == 16 ? nullptr : scales + k.scale_offset + in_block * k.scale_bytes,
+            v.bits == 16 ? nullptr : scales + v.scale_offset + in_block * v.scale_bytes,
+            k.bits == 16 ? 0.0f : level_unit(scales[k.exponent_offset + in_block]),
+            v.bits == 16 ? 0.0f : level_unit(scales[v.exponent_offset + in_block]),
+            -1};
   }
   const std::byte* const base = kv.hot + static_cast<size_t>(kv.hot_ids[block]) * kv.hot_stride;
   return {base + kv.hot_k.offset + in_block * kv.hot_k.tile_bytes,
-          base + kv.hot_v.offset + in_block * kv.hot_v.tile_bytes, nullptr, nullptr,
+          base + kv.hot_v.offset + in_block * kv.hot_v.tile_bytes,
+          nullptr,
+          nullptr,
+          0.0f,
+          0.0f,
           kv.hot_first[block] + static_cast<int64_t>(in_block) * kTile};
 }
 
+inline void prefetch_bytes(const void* start, size_t n_bytes) {
+  const auto* const bytes = static_cast<const std::byte*>(start);
+  for (size_t i = 0; i < n_bytes; i += 64) Simd::prefetch(bytes + i);
+}
+
 inline void prefetch_tile(const KvView& kv, int tile) {
-  const TileRef next = find_tile(kv, tile);
   const bool sealed = tile < kv.n_sealed_tiles;
-  const size_t k_bytes = sealed ? kv.sealed_k.tile_bytes : kv.hot_k.tile_bytes;
-  const size_t v_bytes = sealed ? kv.sealed_v.tile_bytes : kv.hot_v.tile_bytes;
-  for (size_t i = 0; i < k_bytes; i += 64) Simd::prefetch(next.k + i);
-  for (size_t i = 0; i < v_bytes; i += 64) Simd::prefetch(next.v + i);
-  if (next.k_scales != nullptr) Simd::prefetch(next.k_scales);
-  if (next.v_scales != nullptr) Simd::prefetch(next.v_scales);
+  const int index = sealed ? tile : tile - kv.n_sealed_tiles;
+  const int block = index / kv.tiles_per_block;
+  const auto in_block = static_cast<size_t>(index % kv.tiles_per_block);
+  const HalfView& k = sealed ? kv.sealed_k : kv.hot_k;
+  const HalfView& v = sealed ? kv.sealed_v : kv.hot_v;
+  const auto id = static_cast<size_t>(sealed ? kv.sealed_ids[block] : kv.hot_ids[block]);
+  const std::byte* const base =
+      sealed ? kv.codes + id * kv.codes_stride : kv.hot + id * kv.hot_stride;
+  prefetch_bytes(base + k.offset + in_block * k.tile_bytes, k.tile_bytes);
+  prefetch_bytes(base + v.offset + in_block * v.tile_bytes, v.tile_bytes);
+  if (!sealed) return;
+  const uint8_t* const scales = kv.scales + id * kv.scales_stride;
+  prefetch_bytes(scales + k.scale_offset + in_block * k.scale_bytes, k.scale_bytes);
+  prefetch_bytes(scales + v.scale_offset + in_block * v.scale_bytes, v.scale_bytes);
 }
 
 // What a pass over one tile for kQ queries needs; the pointers are at the first of them.
@@ -85,8 +116,8 @@ struct Pass {
   const float* q_unit;
   int n_pairs;
   float* scores;          // [kQ][32]; scores, then weights
-  int32_t* weight_pairs;  // [kQ][16]
-  float* weight_unit;     // [kQ]
+  int32_t* weight_pairs;  // [n_groups of V][Simd::kQueries][16]
+  float* weight_unit;     // [n_groups of V][Simd::kQueries]
   float* o;               // [kQ][head_dim]
   Simd::Table k_table;
   Simd::Table v_table;
@@ -109,20 +140,30 @@ void score_tile(const Pass& pass) {
         for (int q = 0; q < kQ; ++q)
           Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes, sum[v][q]);
     } else {
-      I sum[kV][kQ];
-      for (auto& row : sum)
-        for (I& x : row) x = Simd::zero_int();
-      dot_codes<kBits, kQ, kV>(words + lane, kTile, pass.n_pairs / pairs_per_unit(kBits),
-                               pass.q_pairs, pass.n_pairs, pass.k_table, sum);
-      for (int v = 0; v < kV; ++v) {
-        const int at = lane + v * Simd::kLanes;
-        const F scale = Simd::load_half(pass.tile.k_scales + at);
-        for (int q = 0; q < kQ; ++q) {
-          const F score =
-              Simd::mul(Simd::to_float(sum[v][q]), Simd::mul(scale, Simd::set1(pass.q_unit[q])));
-          Simd::store(pass.scores + q * kTile + at, score);
+      constexpr int kUnits = kKeyGroup / entries_per_unit(kBits);  // of a group
+      F score[kV][kQ];
+      for (auto& row : score)
+        for (F& x : row) x = Simd::zero();
+      const uint8_t* scales = pass.tile.k_scales + lane;
+      for (int unit = 0; unit < pass.head_dim / kKeyGroup * kUnits; unit += kUnits) {
+        I sum[kV][kQ];
+        for (auto& row : sum)
+          for (I& x : row) x = Simd::zero_int();
+        dot_codes<kBits, kQ, kV>(words + lane, kTile, unit, unit + kUnits, pass.q_pairs,
+                                 pass.n_pairs, pass.k_table, sum);
+        for (int v = 0; v < kV; ++v) {
+          const F scale = Simd::load_scales(scales + v * Simd::kLanes);
+          for (int q = 0; q < kQ; ++q) {
+            score[v][q] = Simd::fma(Simd::to_float(sum[v][q]), scale, score[v][q]);
+          }
         }
+        scales += kTile;
       }
+      for (int v = 0; v < kV; ++v)
+        for (int q = 0; q < kQ; ++q) {
+          Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes,
+                      Simd::mul(score[v][q], Simd::set1(pass.q_unit[q] * pass.tile.k_unit)));
+        }
     }
   }
 }
@@ -143,13 +184,14 @@ template <int kBits, int kQ, int kV>
     I sum[kV][kQ];
     for (auto& row : sum)
       for (I& x : row) x = Simd::zero_int();
-    dot_codes<kBits, kQ, kV>(words, pass.head_dim, kTile / entries_per_unit(kBits),
-                             pass.weight_pairs, kTile / 2, pass.v_table, sum);
+    const int group = lane / kValueGroup * Simd::kQueries;
+    const float* const unit = pass.weight_unit + group;
+    dot_codes<kBits, kQ, kV>(words, pass.head_dim, 0, kTile / entries_per_unit(kBits),
+                             pass.weight_pairs + group * (kTile / 2), kTile / 2, pass.v_table, sum);
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) {
         float* const at = o + q * pass.head_dim + v * Simd::kLanes;
-        Simd::store(at, Simd::fma(Simd::set1(pass.weight_unit[q]), Simd::to_float(sum[v][q]),
-                                  Simd::load(at)));
+        Simd::store(at, Simd::fma(Simd::set1(unit[q]), Simd::to_float(sum[v][q]), Simd::load(at)));
       }
   }
 }
@@ -185,10 +227,11 @@ constexpr PassTable make_pass_table() {
 
 inline const PassTable& pass_table(int bits) {
   static constexpr PassTable k16 = make_pass_table<16>();
+  static constexpr PassTable k8 = make_pass_table<8>();
   static constexpr PassTable k4 = make_pass_table<4>();
   static constexpr PassTable k3 = make_pass_table<3>();
   static constexpr PassTable k2 = make_pass_table<2>();
-  return bits == 16 ? k16 : bits == 4 ? k4 : bits == 3 ? k3 : k2;
+  return bits == 16 ? k16 : bits == 8 ? k8 : bits == 4 ? k4 : bits == 3 ? k3 : k2;
 }
 
 // Turns one query's scores into weights 2^(score - m), with m, l and o brought to a new largest
@@ -221,16 +264,16 @@ inline void softmax_tile(
   Simd::store(l_lanes, l);
 }
 
-// Weights times V's row scales, as int16 in the order of the V codes, with one float unit per tile:
-// the rounding error of a weight is at most half a unit, 1.5e-5 of the tile's largest.
+// Weights times the scales of one group of V, as int16 in the order of the V codes, with one float
+// unit: the rounding error of a weight is at most half a unit, 1.5e-5 of the tile's largest.
 inline void quantise_weights(
-    const float* weights, const uint16_t* scales, int bits, int32_t* pairs, float& unit) {
+    const float* weights, const uint8_t* scales, int bits, int32_t* pairs, float& unit) {
   F w[kVectors];
   F largest = Simd::zero();
   for (int v = 0; v < kVectors; ++v) {
     w[v] = Simd::mul(Simd::load(weights + v * Simd::kLanes),
-                     Simd::load_half(scales + v * Simd::kLanes));
-    largest = Simd::max(largest, w[v]);
+                     Simd::load_scales(scales + v * Simd::kLanes));
+    largest = Simd::max(largest, Simd::abs(w[v]));
   }
   const float top = Simd::hmax(largest);
   const float inverse = top > kWeightMin ? kInt16Max / top : 0.0f;
@@ -271,7 +314,7 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
 }
 
 inline Simd::Table table_of(const HalfView& half) {
-  static constexpr int8_t kNone[1] = {0};
+  static constexpr int8_t kNone[1] = {0};  // 16 and 8 bits look nothing up
   return half.levels == nullptr ? Simd::make_table(kNone, 1)
                                 : Simd::make_table(half.levels, 1 << half.bits);
 }
@@ -296,8 +339,8 @@ inline void attend_tile(const QueryBlock& queries,
   if (pass.n_visible == 0) return;
   const int d = queries.head_dim;
   alignas(64) float scores[Simd::kQueries * kTile];
-  alignas(64) int32_t weight_pairs[Simd::kQueries * kTile / 2];
-  float weight_unit[Simd::kQueries];
+  alignas(64) int32_t weight_pairs[kValueGroupsMax * Simd::kQueries * kTile / 2];
+  float weight_unit[kValueGroupsMax * Simd::kQueries];
   pass.head_dim = d;
   pass.q_float = queries.q_float + first * d;
   pass.q_pairs = queries.q_pairs + first * queries.n_pairs;
@@ -319,9 +362,11 @@ inline void attend_tile(const QueryBlock& queries,
       softmax_tile(mine, visible[q], state.m[first + q], state.l_lanes + (first + q) * 16,
                    pass.o + q * d, d);
     }
-    if (v.bits != 16) {
-      quantise_weights(mine, pass.tile.v_scales, v.bits, weight_pairs + q * kTile / 2,
-                       weight_unit[q]);
+    for (int group = 0; v.bits != 16 && group * kValueGroup < d; ++group) {
+      const int at = group * Simd::kQueries + q;
+      quantise_weights(mine, pass.tile.v_scales + group * kTile, v.bits,
+                       weight_pairs + at * (kTile / 2), weight_unit[at]);
+      weight_unit[at] *= pass.tile.v_unit;
     }
   }
   pass_table(v.bits).sum[n](pass);

@@ -19,6 +19,7 @@ namespace {
 
 static_assert(kTile == quant::kTileTokens);
 static_assert(kHeadDimMax == limits::kHeadDimMax);
+static_assert(kKeyGroup == quant::kKeyGroup && kValueGroup == quant::kValueGroup);
 static_assert(kQueriesMax >= kGroupMax);
 
 // Below this many tiles x queries a call is done before another thread would have woken.
@@ -27,15 +28,6 @@ constexpr int64_t kAppendRowsMin = 64;  // the same for append(), in tokens x KV
 
 HalfView hot_half(size_t offset, const quant::TileShape& tile) {
   return {.bits = 16, .offset = offset, .tile_bytes = tile.bytes()};
-}
-
-ScaleKind scale_kind(ScaleRule rule) noexcept {
-  switch (rule) {
-    case ScaleRule::kPlain: return ScaleKind::kPlain;
-    case ScaleRule::kMatched: return ScaleKind::kMatched;
-    case ScaleRule::kUnbiased: return ScaleKind::kUnbiased;
-  }
-  return ScaleKind::kPlain;
 }
 
 // The rotation as the kernels read it, with the transposed matrix that they need of QR.
@@ -83,10 +75,8 @@ class CpuBackend final : public PagedAttention {
 
   int head_dim() const noexcept { return layout().shape().head_dim; }
   int group() const noexcept { return options_.n_heads / layout().shape().n_kv_heads; }
-  HalfView sealed_half(const quant::RowCodec* codec,
-                       size_t offset,
-                       const quant::TileShape& tile,
-                       size_t scale_offset) const;
+  HalfView sealed_k(int head) const;
+  HalfView sealed_v(int head) const;
   KvView view(const AttendCall& call, const AttnItem& item) const;
   void run(int n_items, bool worth_threads, ThreadPool::Function fn, void* context) noexcept;
 
@@ -201,11 +191,12 @@ bool CpuBackend::seal_tile(const SealTile& tile, const quant::RowCodec* codec) c
   }
   SealTile coded = tile;
   coded.head_dim = head_dim();
-  coded.bits = codec->bits();
+  coded.bits = codec->shape().bits;
+  coded.group = codec->shape().group;
   coded.levels = codec->levels().data();
   coded.boundaries = codec->boundaries().data();
-  coded.scale_kind = scale_kind(options_.kv.scale_rule);
-  coded.unit = codec->unit();
+  coded.search_from = codec->search().from;
+  coded.search_candidates = codec->search().n_candidates;
   return kernels_.seal(coded);
 }
 
@@ -216,20 +207,20 @@ Result<void> CpuBackend::seal(const SealCall& call) {
   for (LayerIdx layer = 0; layer < l.shape().n_layers; ++layer) {
     const std::byte* const hot = call.arena->hot(layer, call.hot);
     std::byte* const codes = call.arena->codes(layer, call.sealed);
-    uint16_t* const scales = call.arena->scales(layer, call.sealed);
+    uint8_t* const scales = call.arena->scales(layer, call.sealed);
     for (int item = 0; item < l.shape().n_kv_heads * l.n_tiles(); ++item) {
       const int head = item / l.n_tiles();
       const int tile = item % l.n_tiles();
-      const SealTile k{
-          .hot = hot + l.hot_k(head, tile),
-          .sealed = codes + l.sealed_k(head, tile),
-          .scales = store_.k_codec() ? scales + l.k_scale(head, tile * kTile) : nullptr,
-          .is_key = true};
-      const SealTile v{
-          .hot = hot + l.hot_v(head, tile),
-          .sealed = codes + l.sealed_v(head, tile),
-          .scales = store_.v_codec() ? scales + l.v_scale(head, tile * kTile) : nullptr,
-          .is_key = false};
+      const SealTile k{.hot = hot + l.hot_k(head, tile),
+                       .sealed = codes + l.sealed_k(head, tile),
+                       .scales = store_.k_codec() ? scales + l.k_scales(head, tile) : nullptr,
+                       .exponent = scales + l.k_exponent(head, tile),
+                       .is_key = true};
+      const SealTile v{.hot = hot + l.hot_v(head, tile),
+                       .sealed = codes + l.sealed_v(head, tile),
+                       .scales = store_.v_codec() ? scales + l.v_scales(head, tile) : nullptr,
+                       .exponent = scales + l.v_exponent(head, tile),
+                       .is_key = false};
       if (!seal_tile(k, store_.k_codec()) || !seal_tile(v, store_.v_codec())) {
         return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
       }
@@ -254,15 +245,30 @@ Result<void> CpuBackend::attend(const AttendCall& call) {
   return {};
 }
 
-HalfView CpuBackend::sealed_half(const quant::RowCodec* codec,
-                                 size_t offset,
-                                 const quant::TileShape& tile,
-                                 size_t scale_offset) const {
-  return {.bits = tile.bits,
-          .offset = offset,
-          .tile_bytes = tile.bytes(),
-          .scale_offset = scale_offset,
-          .levels = codec == nullptr ? nullptr : codec->levels().data()};
+HalfView CpuBackend::sealed_k(int head) const {
+  const quant::BlockLayout& l = layout();
+  HalfView half{.bits = l.sealed_k_tile().bits,
+                .offset = l.sealed_k(head, 0),
+                .tile_bytes = l.sealed_k_tile().bytes()};
+  if (store_.k_codec() == nullptr) return half;
+  half.scale_offset = l.k_scales(head, 0);
+  half.scale_bytes = static_cast<size_t>(l.n_k_groups()) * kTile;
+  half.exponent_offset = l.k_exponent(head, 0);
+  half.levels = store_.k_codec()->levels().data();
+  return half;
+}
+
+HalfView CpuBackend::sealed_v(int head) const {
+  const quant::BlockLayout& l = layout();
+  HalfView half{.bits = l.sealed_v_tile().bits,
+                .offset = l.sealed_v(head, 0),
+                .tile_bytes = l.sealed_v_tile().bytes()};
+  if (store_.v_codec() == nullptr) return half;
+  half.scale_offset = l.v_scales(head, 0);
+  half.scale_bytes = static_cast<size_t>(l.n_v_groups()) * kTile;
+  half.exponent_offset = l.v_exponent(head, 0);
+  half.levels = store_.v_codec()->levels().data();
+  return half;
 }
 
 KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
@@ -275,7 +281,7 @@ KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
     kv.scales = call.arena->scales(call.layer, BlockId{0});
   }
   kv.codes_stride = l.sealed_code_bytes();
-  kv.scales_stride = l.sealed_scale_bytes() / sizeof(uint16_t);
+  kv.scales_stride = l.sealed_scale_bytes();
   if (call.arena->sizes().hot_blocks > 0) kv.hot = call.arena->hot(call.layer, BlockId{0});
   kv.hot_stride = l.hot_bytes();
   kv.sealed_ids = plan_.sealed_ids() + batch.sealed_indptr[s];
@@ -287,10 +293,8 @@ KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
   const int head = item.kv_head;
   kv.hot_k = hot_half(l.hot_k(head, 0), l.hot_k_tile());
   kv.hot_v = hot_half(l.hot_v(head, 0), l.hot_v_tile());
-  kv.sealed_k = sealed_half(store_.k_codec(), l.sealed_k(head, 0), l.sealed_k_tile(),
-                            store_.k_codec() ? l.k_scale(head, 0) : 0);
-  kv.sealed_v = sealed_half(store_.v_codec(), l.sealed_v(head, 0), l.sealed_v_tile(),
-                            store_.v_codec() ? l.v_scale(head, 0) : 0);
+  kv.sealed_k = sealed_k(head);
+  kv.sealed_v = sealed_v(head);
   return kv;
 }
 

@@ -3,7 +3,7 @@
 // simd_*.h.
 //
 // Bound: bytes of the tile are read once per group of queries, 32 * head_dim * bits / 8 per half
-// and tile of 32 tokens. Per vector of words and query: 4 (4 bits) or 8 (2 and 3 bits)
+// and tile of 32 tokens. Per vector of words and query: 2 (8 bits), 4 (4 bits) or 8 (2 and 3 bits)
 // multiply-adds of pairs.
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
@@ -12,7 +12,7 @@ using F = Simd::F;
 using I = Simd::I;
 
 // Entries of one lane that one load covers, as pairs.
-constexpr int pairs_per_unit(int bits) { return bits == 4 ? 4 : 8; }
+constexpr int pairs_per_unit(int bits) { return bits == 8 ? 2 : bits == 4 ? 4 : 8; }
 constexpr int entries_per_unit(int bits) { return 2 * pairs_per_unit(bits); }
 
 // Depth entry of half 0 or 1 of pair `pair` of a tile: the order in which coefficients are
@@ -22,19 +22,21 @@ constexpr int pair_entry(int bits, int pair, int half) {
   return pair / n * 2 * n + pair % n + half * n;
 }
 
-// sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][pair].
-// Overflow: |level| <= 127, |coefficient| <= 32767 and depth <= 256, so |sum| <= 1.066e9 < 2^31.
+// sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][pair], over units
+// [unit_begin, unit_end) of the depth.
+// Overflow: |level| <= 127, |coefficient| <= 32767 and depth <= 32, so |sum| <= 1.34e8 < 2^31.
 template <int kBits, int kQ, int kV>
 [[gnu::always_inline]] inline void dot_codes(const uint32_t* tile,
                                              int lanes,
-                                             int n_units,
+                                             int unit_begin,
+                                             int unit_end,
                                              const int32_t* pairs,
                                              int pairs_stride,
                                              Simd::Table table,
                                              I (&sum)[kV][kQ]) {
   constexpr int kPairs = pairs_per_unit(kBits);
   constexpr int kSteps = kPairs / Simd::kPairsPerStep;
-  for (int unit = 0; unit < n_units; ++unit) {
+  for (int unit = unit_begin; unit < unit_end; ++unit) {
     const uint32_t* const words = kBits == 3 ? tile + unit / 2 * 3 * lanes : tile + unit * lanes;
     Simd::Packed packed[kV];
 #pragma GCC unroll 4

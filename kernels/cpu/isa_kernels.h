@@ -13,22 +13,26 @@ inline constexpr int kTile = 32;        // tokens per tile: quant::kTileTokens
 inline constexpr int kQueriesMax = 64;  // queries (rows x group) of one QueryBlock
 inline constexpr int kPartTiles = 16;   // a part is so many tiles of a sequence, whatever else runs
 inline constexpr int kHeadDimMax = 256;  // limits::kHeadDimMax
+inline constexpr int kKeyGroup = 16;     // quant::kKeyGroup
+inline constexpr int kValueGroup = 64;   // quant::kValueGroup
 
 // One half (K or V) of one KV head in a block: where its tiles lie and how they are coded.
 struct HalfView {
-  int bits = 16;      // 16, 4, 3 or 2
+  int bits = 16;      // 16, 8, 4, 3 or 2
   size_t offset = 0;  // bytes from the block's start to tile 0
   size_t tile_bytes = 0;
-  size_t scale_offset = 0;         // fp16 elements from the scales' start to slot 0
-  const int8_t* levels = nullptr;  // 2^bits int8 centroids; null for 16 bits
+  size_t scale_offset = 0;         // bytes from the scales' start to those of tile 0
+  size_t scale_bytes = 0;          // of a tile: [n_groups][32 tokens], as in quant/row_codec.h
+  size_t exponent_offset = 0;      // bytes from the scales' start to the exponent of tile 0
+  const int8_t* levels = nullptr;  // 2^bits; null for 16 and 8 bits
 };
 
 // The tiles of one sequence in one layer for one KV head: sealed blocks first, then hot ones.
 struct KvView {
   const std::byte* codes = nullptr;  // the layer's first sealed block
   size_t codes_stride = 0;           // bytes from block to block
-  const uint16_t* scales = nullptr;
-  size_t scales_stride = 0;  // elements
+  const uint8_t* scales = nullptr;
+  size_t scales_stride = 0;  // bytes
   const std::byte* hot = nullptr;
   size_t hot_stride = 0;
   const int32_t* sealed_ids = nullptr;
@@ -86,20 +90,20 @@ struct AppendRun {
   const RotationView* rotation = nullptr;  // null: rows go in as they are
 };
 
-enum class ScaleKind : uint8_t { kPlain, kMatched, kUnbiased };
-
 // One full hot tile to be coded: quant::RowCodec for its 32 rows.
 struct SealTile {
   const std::byte* hot = nullptr;
   std::byte* sealed = nullptr;
-  uint16_t* scales = nullptr;  // [32]
+  uint8_t* scales = nullptr;    // [n_groups][32]
+  uint8_t* exponent = nullptr;  // of the tile
   bool is_key = true;
   int head_dim = 0;
-  int bits = 4;                       // 2 to 4
-  const int8_t* levels = nullptr;     // [2^bits]
-  const float* boundaries = nullptr;  // [2^bits - 1]
-  ScaleKind scale_kind = ScaleKind::kPlain;
-  double unit = 0.0;  // c_max / 127
+  int bits = 4;                         // 2, 3, 4 or 8
+  int group = 16;                       // coordinates that share a scale
+  const int8_t* levels = nullptr;       // [2^bits]; as the boundaries, unused at 8 bits
+  const int16_t* boundaries = nullptr;  // [2^bits - 1], in steps of 1/16 level
+  float search_from = 0.0f;             // quant::ScaleSearch
+  int search_candidates = 0;
 };
 
 struct IsaKernels {

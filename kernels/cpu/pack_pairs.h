@@ -3,17 +3,23 @@
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
-// 32 integers in [-32767, 32767], one per depth entry, to 16 pairs. A pair's halves are entries 4
-// apart in each 8 (4-bit words) or 8 apart in each 16 (2- and 3-bit words): pair_entry() of
-// dot_body.h.
+// 32 integers in [-32767, 32767], one per depth entry, to 16 pairs. A pair's halves are entries 2
+// apart in each 4 (8-bit words), 4 apart in each 8 (4 bits) or 8 apart in each 16 (2 and 3 bits):
+// pair_entry() of dot_body.h.
 inline void pack_pairs(const int32_t* integers, int bits, int32_t* pairs) {
   for (int e = 0; e < 32; e += 16) {
     const auto* const in = reinterpret_cast<const __m256i*>(integers + e);
     const __m256i x = _mm256_loadu_si256(in);
     const __m256i y = _mm256_loadu_si256(in + 1);
     // Low halves and high halves of the 8 pairs.
-    const __m256i low = bits == 4 ? _mm256_permute2x128_si256(x, y, 0x20) : x;
-    const __m256i high = bits == 4 ? _mm256_permute2x128_si256(x, y, 0x31) : y;
+    __m256i low = x, high = y;
+    if (bits == 8) {
+      low = _mm256_permute4x64_epi64(_mm256_unpacklo_epi64(x, y), _MM_SHUFFLE(3, 1, 2, 0));
+      high = _mm256_permute4x64_epi64(_mm256_unpackhi_epi64(x, y), _MM_SHUFFLE(3, 1, 2, 0));
+    } else if (bits == 4) {
+      low = _mm256_permute2x128_si256(x, y, 0x20);
+      high = _mm256_permute2x128_si256(x, y, 0x31);
+    }
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(pairs + e / 2),
                         _mm256_blend_epi16(low, _mm256_slli_epi32(high, 16), 0xaa));
   }

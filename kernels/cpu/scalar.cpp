@@ -30,6 +30,14 @@ struct Token {
   std::vector<float> v;
 };
 
+// The scales of one token, gathered from those of its tile, [n_groups][32].
+std::vector<uint8_t> row_scales(const quant::RowCodec& codec, const uint8_t* tile, int token) {
+  std::vector<uint8_t> scales(static_cast<size_t>(codec.shape().n_groups()));
+  for (size_t g = 0; g < scales.size(); ++g)
+    scales[g] = tile[g * kTileTokens + static_cast<size_t>(token)];
+  return scales;
+}
+
 class Scalar final : public PagedAttention {
  public:
   Scalar(const AttentionOptions& options, StoreCodec store)
@@ -56,7 +64,7 @@ class Scalar final : public PagedAttention {
   size_t size() const noexcept { return static_cast<size_t>(dim()); }
 
   Token hot_token(const std::byte* block, int kv_head, int slot) const;
-  Token sealed_token(const std::byte* codes, const uint16_t* scales, int kv_head, int slot) const;
+  Token sealed_token(const std::byte* codes, const uint8_t* scales, int kv_head, int slot) const;
   std::vector<Token> visible_tokens(const AttendCall& call,
                                     size_t s,
                                     int kv_head,
@@ -118,7 +126,7 @@ Token Scalar::hot_token(const std::byte* block, int kv_head, int slot) const {
 }
 
 Token Scalar::sealed_token(const std::byte* codes,
-                           const uint16_t* scales,
+                           const uint8_t* scales,
                            int kv_head,
                            int slot) const {
   const std::byte* const k = codes + layout().sealed_k(kv_head, slot / kTileTokens);
@@ -130,20 +138,24 @@ Token Scalar::sealed_token(const std::byte* codes,
     k_entries[at] = static_cast<uint16_t>(layout().sealed_k_tile().load(k, t, j));
     v_entries[at] = static_cast<uint16_t>(layout().sealed_v_tile().load(v, j, t));
   }
-  const auto decode = [](const quant::RowCodec* codec, const std::vector<uint16_t>& entries,
-                         uint16_t scale) {
+  const auto decode = [t](const quant::RowCodec* codec, const std::vector<uint16_t>& entries,
+                          const uint8_t* tile_scales, uint8_t exponent) {
     std::vector<float> row(entries.size());
     if (codec == nullptr) {
       std::transform(entries.begin(), entries.end(), row.begin(), quant::bf16_to_float);
     } else {
-      codec->decode(std::vector<uint8_t>(entries.begin(), entries.end()), scale, row);
+      codec->decode(std::vector<uint8_t>(entries.begin(), entries.end()),
+                    row_scales(*codec, tile_scales, t), exponent, row);
     }
     return row;
   };
-  const uint16_t k_scale = store_.k_codec() ? scales[layout().k_scale(kv_head, slot)] : uint16_t{0};
-  const uint16_t v_scale = store_.v_codec() ? scales[layout().v_scale(kv_head, slot)] : uint16_t{0};
-  return {decode(store_.k_codec(), k_entries, k_scale),
-          decode(store_.v_codec(), v_entries, v_scale)};
+  const int tile = slot / kTileTokens;
+  return {decode(store_.k_codec(), k_entries,
+                 store_.k_codec() ? scales + layout().k_scales(kv_head, tile) : nullptr,
+                 store_.k_codec() ? scales[layout().k_exponent(kv_head, tile)] : uint8_t{0}),
+          decode(store_.v_codec(), v_entries,
+                 store_.v_codec() ? scales + layout().v_scales(kv_head, tile) : nullptr,
+                 store_.v_codec() ? scales[layout().v_exponent(kv_head, tile)] : uint8_t{0})};
 }
 
 std::vector<Token> Scalar::visible_tokens(const AttendCall& call,

@@ -1,6 +1,7 @@
-// rows_avx2::seal(): codes a hot tile, eight tokens at a time, with RowCodec's arithmetic: sums in
-// double in the order of the coordinates, the comparison with the boundaries in float. A product of
-// two floats is exact in double, and nothing is contracted, so codes and scales are the same bits.
+// rows_avx2::seal(): codes a hot tile as quant::RowCodec does, sixteen tokens at a time: 16-bit
+// lanes hold coordinates in steps, products are summed in pairs of coordinates into 32-bit lanes.
+// Integers are exact in any order, floats meet the same operations one by one, and nothing is
+// contracted, so codes and scales are the same bits.
 #include <immintrin.h>
 
 #include "kernels/cpu/rows_avx2.h"
@@ -9,37 +10,17 @@ namespace tq::kernels::cpu::rows_avx2 {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr double kFp16Max = 65504.0;
+constexpr int kStepsPerLevel = 16;  // as the constants below: quant::ScaleSearch
+constexpr int kStepsMax = 6000;
+constexpr int kLargestScale = 0x7f;
+constexpr float kTiny = 0x1p-18f;
 
-struct Doubles {  // of eight tokens
-  __m256d low, high;
-};
-
-Doubles widen(__m256 x) {
-  return {_mm256_cvtps_pd(_mm256_castps256_ps128(x)), _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1))};
-}
-Doubles widen(__m256i x) {
-  return {_mm256_cvtepi32_pd(_mm256_castsi256_si128(x)),
-          _mm256_cvtepi32_pd(_mm256_extracti128_si256(x, 1))};
-}
-Doubles add(Doubles a, Doubles b) {
-  return {_mm256_add_pd(a.low, b.low), _mm256_add_pd(a.high, b.high)};
-}
-Doubles mul(Doubles a, Doubles b) {
-  return {_mm256_mul_pd(a.low, b.low), _mm256_mul_pd(a.high, b.high)};
-}
-__m256 narrow(Doubles x) {
-  return _mm256_set_m128(_mm256_cvtpd_ps(x.high), _mm256_cvtpd_ps(x.low));
-}
-void store(double* p, Doubles x) {
-  _mm256_storeu_pd(p, x.low);
-  _mm256_storeu_pd(p + 4, x.high);
-}
-Doubles load(const double* p) { return {_mm256_loadu_pd(p), _mm256_loadu_pd(p + 4)}; }
-
-// The tile's rows as floats, [head_dim][32 tokens].
+// The tile's rows as floats, [head_dim][32 tokens], and then its codes.
 struct Rows {
   alignas(32) float x[kHeadDimMax][kTile];
+};
+struct Codes {
+  alignas(32) uint8_t x[kHeadDimMax][kTile];
 };
 
 void load_rows(const SealTile& tile, Rows& rows) {
@@ -67,80 +48,287 @@ void load_rows(const SealTile& tile, Rows& rows) {
   }
 }
 
-// What eight tokens' codes are divided by and add up to.
-struct Sums {
-  double norm[kLanes];
-  double inverse[kLanes];
-  double along[kLanes];         // <y / |y|, level>
-  int32_t level_norm2[kLanes];  // |level|^2 <= 256 * 127^2
-};
+__m256 magnitude(__m256 x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
 
-bool find_norms(const SealTile& tile, const Rows& rows, int t, Sums& sums) {
-  Doubles norm2{_mm256_setzero_pd(), _mm256_setzero_pd()};
+// The exponent that the tile shares, by which its rows are divided. False where a value is NaN or
+// infinity: as integers, the bits of those are above all others.
+bool share_exponent(const SealTile& tile, Rows& rows) {
+  __m256i most = _mm256_setzero_si256();
   for (int j = 0; j < tile.head_dim; ++j) {
-    const Doubles x = widen(_mm256_load_ps(rows.x[j] + t));
-    norm2 = add(norm2, mul(x, x));
+    for (int t = 0; t < kTile; t += kLanes) {
+      most = _mm256_max_epi32(most, _mm256_castps_si256(magnitude(_mm256_load_ps(rows.x[j] + t))));
+    }
   }
-  const __m256d one = _mm256_set1_pd(1.0), zero = _mm256_setzero_pd();
-  const auto invert = [&](__m256d norm) {
-    return _mm256_and_pd(_mm256_div_pd(one, norm), _mm256_cmp_pd(norm, zero, _CMP_GT_OQ));
-  };
-  const Doubles norm{_mm256_sqrt_pd(norm2.low), _mm256_sqrt_pd(norm2.high)};
-  store(sums.norm, norm);
-  store(sums.inverse, {invert(norm.low), invert(norm.high)});
-  for (const double n : sums.norm) {
-    if (!(n - n == 0.0)) return false;
+  alignas(32) int32_t bits[kLanes];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(bits), most);
+  int32_t largest = 0;
+  for (const int32_t b : bits) largest = b > largest ? b : largest;
+  if (largest >= 0x7f800000) return false;
+  constexpr int32_t kLeast = 27 << 23;  // 2^-100
+  const int biased = (largest >> 23) + 1;
+  const int exponent = largest < kLeast ? 0 : biased < 253 ? biased : 253;
+  *tile.exponent = static_cast<uint8_t>(exponent);
+  const __m256 inverse = _mm256_castsi256_ps(_mm256_set1_epi32(
+      exponent == 0 ? 0 : static_cast<int>((254u - static_cast<unsigned>(exponent)) << 23)));
+  for (int j = 0; j < tile.head_dim; ++j) {
+    for (int t = 0; t < kTile; t += kLanes) {
+      float* const at = rows.x[j] + t;
+      _mm256_store_ps(at, _mm256_mul_ps(_mm256_load_ps(at), inverse));
+    }
   }
   return true;
 }
 
-// Codes of coordinate j of eight tokens, in 32-bit lanes: how many boundaries lie below.
-struct Coder {
-  explicit Coder(const SealTile& tile) : n_boundaries((1 << tile.bits) - 1) {
-    for (int i = 0; i < n_boundaries; ++i) boundaries[i] = _mm256_set1_ps(tile.boundaries[i]);
-    alignas(32) int8_t bytes[32];
-    for (int i = 0; i < 32; ++i) bytes[i] = tile.levels[i % (1 << tile.bits)];
-    levels = _mm256_load_si256(reinterpret_cast<const __m256i*>(bytes));
-  }
-  __m256i code(__m256 t) const {
-    __m256i n = _mm256_setzero_si256();
-    for (int i = 0; i < n_boundaries; ++i) {
-      n = _mm256_sub_epi32(n, _mm256_castps_si256(_mm256_cmp_ps(t, boundaries[i], _CMP_GT_OQ)));
-    }
-    return n;
-  }
-  __m256i level(__m256i codes) const {
-    return _mm256_srai_epi32(_mm256_slli_epi32(_mm256_shuffle_epi8(levels, codes), 24), 24);
-  }
-
-  int n_boundaries;
-  __m256 boundaries[15];
-  __m256i levels;
+// Sixteen tokens as two vectors of floats or 32-bit integers: t .. t + 7, then t + 8 .. t + 15.
+// Packed to 16 bits they lie as 0..3, 8..11, 4..7, 12..15.
+struct Floats {
+  __m256 low, high;
+};
+struct Ints {
+  __m256i low, high;
 };
 
-// Codes of keys: words of the lanes t .. t + 7 fill up as j runs; padding stays zero.
-struct KeyWriter {
-  void put(const SealTile& tile, int t, int j, __m256i codes) {
-    auto* const words = reinterpret_cast<uint32_t*>(tile.sealed);
-    const int width = tile.bits == 4 ? 4 : 2;
-    const int per_word = 32 / width;
-    const __m256i low_bits = tile.bits == 3 ? _mm256_and_si256(codes, _mm256_set1_epi32(3)) : codes;
-    low = _mm256_or_si256(low, _mm256_slli_epi32(low_bits, j % per_word * width));
-    if (tile.bits == 3)
-      high = _mm256_or_si256(high, _mm256_slli_epi32(_mm256_srli_epi32(codes, 2), j % 32));
-    const int word = tile.bits == 3 ? j / 32 * 3 + 1 + j % 32 / 16 : j / per_word;
-    if (j % per_word == per_word - 1) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + word * kTile + t), low);
-      low = _mm256_setzero_si256();
+Floats load(const float* p) { return {_mm256_load_ps(p), _mm256_load_ps(p + kLanes)}; }
+
+// The value of a positive scale byte, in 32-bit lanes.
+__m256 scale_value(__m256i byte) {
+  return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(byte, 20)), _mm256_set1_ps(0x1p112f));
+}
+__m256 steps_per_unit(__m256 scale) {
+  return _mm256_div_ps(_mm256_set1_ps(127.0f * kStepsPerLevel), scale);
+}
+
+// Coordinates in steps, packed.
+__m256i to_steps(Floats x, Floats per_unit) {
+  const __m256i packed =
+      _mm256_packs_epi32(_mm256_cvtps_epi32(_mm256_mul_ps(x.low, per_unit.low)),
+                         _mm256_cvtps_epi32(_mm256_mul_ps(x.high, per_unit.high)));
+  return _mm256_max_epi16(_mm256_min_epi16(packed, _mm256_set1_epi16(kStepsMax)),
+                          _mm256_set1_epi16(-kStepsMax));
+}
+
+// Codes of 16 coordinates in steps. From 2 to 4 bits no two boundaries lie within a cell of 128
+// steps, so a look-up of the cell and one comparison find the code.
+class Coder {
+ public:
+  explicit Coder(const SealTile& tile) : bits_(tile.bits) {
+    if (bits_ == 8) return;
+    alignas(32) uint8_t base[2][32], edge[2][32];
+    int code = 0;
+    for (int cell = 0; cell < kCells; ++cell) {
+      const int start = (cell - kCells / 2) * kCell;
+      uint8_t within = kCell - 1;  // no coordinate lies above it
+      const int base_code = code;
+      if (code < (1 << bits_) - 1 && tile.boundaries[code] < start + kCell) {
+        within = static_cast<uint8_t>(tile.boundaries[code] - start);
+        ++code;
+      }
+      for (int half = 0; half < 2; ++half) {
+        base[cell / 16][half * 16 + cell % 16] = static_cast<uint8_t>(base_code);
+        edge[cell / 16][half * 16 + cell % 16] = within;
+      }
     }
-    if (tile.bits == 3 && j % 32 == 31) {
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(words + j / 32 * 3 * kTile + t), high);
-      high = _mm256_setzero_si256();
+    alignas(32) int8_t levels[32];
+    for (int i = 0; i < 32; ++i) levels[i] = tile.levels[i % (1 << bits_)];
+    for (int i = 0; i < 2; ++i) {
+      base_[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(base[i]));
+      edge_[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(edge[i]));
+    }
+    levels_ = _mm256_load_si256(reinterpret_cast<const __m256i*>(levels));
+  }
+
+  __m256i code(__m256i steps) const {
+    if (bits_ == 8) {
+      const __m256i level =
+          _mm256_srai_epi16(_mm256_add_epi16(steps, _mm256_set1_epi16(kStepsPerLevel / 2)), 4);
+      return _mm256_max_epi16(_mm256_min_epi16(level, _mm256_set1_epi16(127)),
+                              _mm256_set1_epi16(-127));
+    }
+    const __m256i from_zero = _mm256_add_epi16(steps, _mm256_set1_epi16(kCells / 2 * kCell));
+    const __m256i cell = _mm256_max_epi16(
+        _mm256_min_epi16(_mm256_srai_epi16(from_zero, 7), _mm256_set1_epi16(kCells - 1)),
+        _mm256_setzero_si256());
+    const __m256i upper = _mm256_cmpgt_epi16(cell, _mm256_set1_epi16(15));
+    // An index byte with its highest bit set looks up zero: the upper halves of the lanes.
+    const __m256i index = _mm256_or_si256(cell, _mm256_set1_epi16(static_cast<int16_t>(0x8000)));
+    const __m256i base = look_up(base_, index, upper);
+    const __m256i edge = look_up(edge_, index, upper);
+    const __m256i within = _mm256_and_si256(steps, _mm256_set1_epi16(kCell - 1));
+    return _mm256_sub_epi16(base, _mm256_cmpgt_epi16(within, edge));
+  }
+
+  // Level of a code in steps.
+  __m256i level_steps(__m256i code) const {
+    if (bits_ == 8) return _mm256_slli_epi16(code, 4);
+    const __m256i level = _mm256_shuffle_epi8(levels_, code);  // the upper byte is another level
+    return _mm256_srai_epi16(_mm256_slli_epi16(level, 8), 4);
+  }
+
+ private:
+  static constexpr int kCells = 32;
+  static constexpr int kCell = 128;  // steps
+
+  static __m256i look_up(const __m256i (&table)[2], __m256i index, __m256i upper) {
+    return _mm256_blendv_epi8(_mm256_shuffle_epi8(table[0], index),
+                              _mm256_shuffle_epi8(table[1], index), upper);
+  }
+
+  int bits_;
+  __m256i base_[2] = {};  // unused at 8 bits, as the rest
+  __m256i edge_[2] = {};
+  __m256i levels_ = {};
+};
+
+// Squared errors of sixteen groups; a pair of coordinates at a time.
+struct Errors {
+  Ints sum{_mm256_setzero_si256(), _mm256_setzero_si256()};
+
+  void add(const Coder& coder, __m256i first, __m256i second) {
+    const __m256i d = _mm256_sub_epi16(coder.level_steps(coder.code(first)), first);
+    const __m256i e = _mm256_sub_epi16(coder.level_steps(coder.code(second)), second);
+    const __m256i low = _mm256_unpacklo_epi16(d, e);
+    const __m256i high = _mm256_unpackhi_epi16(d, e);
+    sum.low = _mm256_add_epi32(sum.low, _mm256_madd_epi16(low, low));
+    sum.high = _mm256_add_epi32(sum.high, _mm256_madd_epi16(high, high));
+  }
+};
+
+// The best scale so far of eight groups.
+struct Best {
+  __m256 least = _mm256_set1_ps(__builtin_inff());
+  __m256i scale = _mm256_setzero_si256();
+
+  void consider(__m256i error, __m256 value, __m256i byte) {
+    const __m256 e = _mm256_mul_ps(_mm256_cvtepi32_ps(error), _mm256_mul_ps(value, value));
+    const __m256 better = _mm256_cmp_ps(e, least, _CMP_LT_OQ);
+    least = _mm256_blendv_ps(least, e, better);
+    scale = _mm256_blendv_epi8(scale, byte, _mm256_castps_si256(better));
+  }
+};
+
+// The magnitude at which eight groups start: the scale below `from` times their largest values.
+__m256i first_scale(__m256 largest, float from) {
+  const __m128i half =
+      _mm256_cvtps_ph(_mm256_mul_ps(_mm256_set1_ps(from), largest), _MM_FROUND_TO_NEAREST_INT);
+  const __m256i byte = _mm256_srli_epi32(_mm256_cvtepu16_epi32(half), 7);
+  return _mm256_max_epi32(_mm256_min_epi32(byte, _mm256_set1_epi32(kLargestScale)),
+                          _mm256_set1_epi32(1));
+}
+
+// One group of sixteen tokens: coordinates [j, j + n), n even.
+struct Group {
+  const SealTile& tile;
+  const Coder& coder;
+  const float (*x)[kTile];  // of coordinate j and the first token
+  int n;
+
+  Floats largest() const {
+    Floats most{_mm256_setzero_ps(), _mm256_setzero_ps()};
+    for (int i = 0; i < n; ++i) {
+      const Floats y = load(x[i]);
+      most.low = _mm256_max_ps(most.low, magnitude(y.low));
+      most.high = _mm256_max_ps(most.high, magnitude(y.high));
+    }
+    return most;
+  }
+
+  // Scale bytes; 0 where the group is tiny.
+  Ints search() const {
+    const Floats most = largest();
+    const Ints first{first_scale(most.low, tile.search_from),
+                     first_scale(most.high, tile.search_from)};
+    Best low, high;
+    for (int candidate = 0; candidate < tile.search_candidates; ++candidate) {
+      const auto byte_of = [&](__m256i from) {
+        return _mm256_min_epi32(_mm256_add_epi32(from, _mm256_set1_epi32(candidate)),
+                                _mm256_set1_epi32(kLargestScale));
+      };
+      const Ints byte{byte_of(first.low), byte_of(first.high)};
+      const Floats value{scale_value(byte.low), scale_value(byte.high)};
+      const Floats per_unit{steps_per_unit(value.low), steps_per_unit(value.high)};
+      Errors plus, minus;
+      for (int i = 0; i < n; i += 2) {
+        const __m256i a = to_steps(load(x[i]), per_unit);
+        const __m256i b = to_steps(load(x[i + 1]), per_unit);
+        plus.add(coder, a, b);
+        if (tile.bits == 8) continue;
+        const __m256i zero = _mm256_setzero_si256();
+        minus.add(coder, _mm256_sub_epi16(zero, a), _mm256_sub_epi16(zero, b));
+      }
+      low.consider(plus.sum.low, value.low, byte.low);
+      high.consider(plus.sum.high, value.high, byte.high);
+      if (tile.bits == 8) continue;
+      const __m256i sign = _mm256_set1_epi32(0x80);
+      low.consider(minus.sum.low, value.low, _mm256_or_si256(byte.low, sign));
+      high.consider(minus.sum.high, value.high, _mm256_or_si256(byte.high, sign));
+    }
+    const auto unless_tiny = [](__m256i scale, __m256 size) {
+      const __m256 tiny = _mm256_cmp_ps(size, _mm256_set1_ps(kTiny), _CMP_LT_OQ);
+      return _mm256_andnot_si256(_mm256_castps_si256(tiny), scale);
+    };
+    return {unless_tiny(low.scale, most.low), unless_tiny(high.scale, most.high)};
+  }
+
+  // 16 codes of each coordinate, in bytes.
+  void encode(Ints scale, uint8_t (*codes)[kTile]) const {
+    const auto per_unit_of = [](__m256i byte) {
+      const __m256i size = _mm256_and_si256(byte, _mm256_set1_epi32(0x7f));
+      const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(byte, _mm256_set1_epi32(0x80)), 24);
+      return _mm256_xor_ps(steps_per_unit(scale_value(size)), _mm256_castsi256_ps(sign));
+    };
+    const Floats per_unit{per_unit_of(scale.low), per_unit_of(scale.high)};
+    const __m256i zero = _mm256_setzero_si256();
+    const __m256i none = _mm256_packs_epi32(_mm256_cmpeq_epi32(scale.low, zero),
+                                            _mm256_cmpeq_epi32(scale.high, zero));
+    const __m256i byte = _mm256_set1_epi16(0xff);
+    for (int i = 0; i < n; ++i) {
+      const __m256i code = _mm256_andnot_si256(none, coder.code(to_steps(load(x[i]), per_unit)));
+      const __m256i bytes = _mm256_and_si256(code, byte);
+      const __m128i packed =
+          _mm_packus_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+      _mm_store_si128(reinterpret_cast<__m128i*>(codes[i]),
+                      _mm_shuffle_epi32(packed, _MM_SHUFFLE(3, 1, 2, 0)));
     }
   }
-  __m256i low = _mm256_setzero_si256();
-  __m256i high = _mm256_setzero_si256();
 };
+
+void store_scales(uint8_t* scales, Ints scale) {
+  const __m256i words = _mm256_packus_epi32(scale.low, scale.high);
+  const __m128i packed =
+      _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(scales),
+                   _mm_shuffle_epi32(packed, _MM_SHUFFLE(3, 1, 2, 0)));
+}
+
+// Codes of keys to their tile: words of eight lanes fill up along the depth; padding is zero.
+void write_keys(const SealTile& tile, const Codes& codes) {
+  auto* const words = reinterpret_cast<uint32_t*>(tile.sealed);
+  const int width = tile.bits == 3 ? 2 : tile.bits;
+  const int per_word = 32 / width;
+  const int unit = tile.bits == 3 ? 32 : per_word;
+  for (int t = 0; t < kTile; t += kLanes) {
+    for (int from = 0; from < tile.head_dim; from += unit) {
+      uint32_t* const at = words + from / unit * (tile.bits == 3 ? 3 : 1) * kTile + t;
+      __m256i high = _mm256_setzero_si256();
+      __m256i low[2] = {high, high};
+      for (int i = 0; i < unit && from + i < tile.head_dim; ++i) {
+        const __m256i code = _mm256_cvtepu8_epi32(
+            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes.x[from + i] + t)));
+        const __m256i bits = _mm256_and_si256(code, _mm256_set1_epi32((1 << width) - 1));
+        __m256i& word = low[i / per_word];
+        word = _mm256_or_si256(word, _mm256_slli_epi32(bits, i % per_word * width));
+        high = _mm256_or_si256(high, _mm256_slli_epi32(_mm256_srli_epi32(code, width), i));
+      }
+      if (tile.bits != 3) {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), low[0]);
+        continue;
+      }
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at), high);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + kTile), low[0]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(at + 2 * kTile), low[1]);
+    }
+  }
+}
 
 // Eight codes in the bytes of x, to 8 * kWidth adjoining bits.
 template <int kWidth>
@@ -152,14 +340,17 @@ uint32_t gather_bits(uint64_t x) {
   return static_cast<uint32_t>(x | x >> (32 - 4 * kWidth));
 }
 
-// Codes of values, [head_dim][32 tokens], to their tile: lanes are coordinates, depth is the
-// tokens.
-void write_values(const SealTile& tile, const uint8_t (*codes)[kTile]) {
+// Codes of values to their tile: lanes are coordinates, depth is the tokens.
+void write_values(const SealTile& tile, const Codes& codes) {
   auto* const words = reinterpret_cast<uint32_t*>(tile.sealed);
   const int d = tile.head_dim;
   for (int j = 0; j < d; ++j) {
     uint64_t x[4];
-    __builtin_memcpy(x, codes[j], sizeof x);
+    __builtin_memcpy(x, codes.x[j], sizeof x);
+    if (tile.bits == 8) {
+      for (int i = 0; i < 8; ++i) words[i * d + j] = static_cast<uint32_t>(x[i / 2] >> i % 2 * 32);
+      continue;
+    }
     if (tile.bits == 4) {
       for (int i = 0; i < 4; ++i) words[i * d + j] = gather_bits<4>(x[i]);
       continue;
@@ -175,69 +366,25 @@ void write_values(const SealTile& tile, const uint8_t (*codes)[kTile]) {
   }
 }
 
-uint16_t scale_of(const SealTile& tile, const Sums& sums, int lane) {
-  const double norm = sums.norm[lane];
-  if (norm == 0.0) return 0;
-  double scale = 0.0;
-  switch (tile.scale_kind) {
-    case ScaleKind::kPlain: scale = norm * tile.unit; break;
-    case ScaleKind::kMatched:
-      scale = norm / __builtin_sqrt(static_cast<double>(sums.level_norm2[lane]));
-      break;
-    case ScaleKind::kUnbiased: scale = norm / sums.along[lane]; break;
-  }
-  const auto value = static_cast<float>(scale < kFp16Max ? scale : kFp16Max);
-  return static_cast<uint16_t>(_cvtss_sh(value, _MM_FROUND_TO_NEAREST_INT));
-}
-
-// Tokens t .. t + 7: codes to the key tile or to `value_codes`, and their scales.
-bool seal_tokens(const SealTile& tile,
-                 const Coder& coder,
-                 const Rows& rows,
-                 int t,
-                 uint8_t (*value_codes)[kTile]) {
-  Sums sums;
-  if (!find_norms(tile, rows, t, sums)) return false;
-  const Doubles inverse = load(sums.inverse);
-  Doubles along{_mm256_setzero_pd(), _mm256_setzero_pd()};
-  __m256i level_norm2 = _mm256_setzero_si256();
-  KeyWriter keys;
-  for (int j = 0; j < tile.head_dim; ++j) {
-    const Doubles y = mul(widen(_mm256_load_ps(rows.x[j] + t)), inverse);
-    const __m256i codes = coder.code(narrow(y));
-    const __m256i level = coder.level(codes);
-    along = add(along, mul(y, widen(level)));
-    level_norm2 = _mm256_add_epi32(level_norm2, _mm256_mullo_epi32(level, level));
-    if (tile.is_key) {
-      keys.put(tile, t, j, codes);
-    } else {
-      const __m128i halves =
-          _mm_packs_epi32(_mm256_castsi256_si128(codes), _mm256_extracti128_si256(codes, 1));
-      _mm_storel_epi64(reinterpret_cast<__m128i*>(value_codes[j] + t),
-                       _mm_packus_epi16(halves, halves));
-    }
-  }
-  if (tile.is_key) {  // zeros to the end of a started group
-    const int unit = tile.bits == 4 ? 8 : tile.bits == 2 ? 16 : 32;
-    for (int j = tile.head_dim; j % unit != 0; ++j) keys.put(tile, t, j, _mm256_setzero_si256());
-  }
-  store(sums.along, along);
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(sums.level_norm2), level_norm2);
-  for (int lane = 0; lane < kLanes; ++lane) tile.scales[t + lane] = scale_of(tile, sums, lane);
-  return true;
-}
-
 }  // namespace
 
 bool seal(const SealTile& tile) {
   Rows rows;
   load_rows(tile, rows);
+  if (!share_exponent(tile, rows)) return false;
   const Coder coder(tile);
-  alignas(32) uint8_t value_codes[kHeadDimMax][kTile];
-  for (int t = 0; t < kTile; t += kLanes) {
-    if (!seal_tokens(tile, coder, rows, t, value_codes)) return false;
+  Codes codes;
+  for (int t = 0; t < kTile; t += 2 * kLanes) {
+    for (int j = 0; j < tile.head_dim; j += tile.group) {
+      const int rest = tile.head_dim - j;
+      const float(*const x)[kTile] = reinterpret_cast<const float(*)[kTile]>(rows.x[j] + t);
+      const Group group{tile, coder, x, rest < tile.group ? rest : tile.group};
+      const Ints scale = group.search();
+      store_scales(tile.scales + j / tile.group * kTile + t, scale);
+      group.encode(scale, reinterpret_cast<uint8_t(*)[kTile]>(codes.x[j] + t));
+    }
   }
-  if (!tile.is_key) write_values(tile, value_codes);
+  tile.is_key ? write_keys(tile, codes) : write_values(tile, codes);
   return true;
 }
 

@@ -73,8 +73,12 @@ struct Simd {
     return _mm256_castsi256_ps(
         _mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
   }
-  static F load_half(const uint16_t* p) {
-    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  // Values of scale bytes, as quant::scale_value().
+  static F load_scales(const uint8_t* p) {
+    const __m128i upper = _mm_unpacklo_epi8(_mm_setzero_si128(),
+                                            _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtph_ps(
+        _mm_and_si128(_mm_srai_epi16(upper, 1), _mm_set1_epi16(static_cast<int16_t>(0xbfff))));
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
@@ -110,9 +114,11 @@ struct Simd {
     return {load_int(words + (1 + half) * lanes), _mm256_slli_epi16(nibbles, 2)};
   }
   // Level pairs of the next codes. Of a word's n entries, step i yields the pairs (i, i + n/2) and
-  // (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2 apart.
+  // (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2 apart. At 8 bits codes are
+  // levels.
   template <int kBits>
   static void unpack(Packed& packed, Table table, I (&pairs)[kPairsPerStep]) {
+    if constexpr (kBits == 8) return widen(packed.low, pairs);
     I codes;
     if constexpr (kBits == 3) {
       codes = _mm256_or_si256(_mm256_and_si256(packed.low, _mm256_set1_epi8(3)),
@@ -123,7 +129,9 @@ struct Simd {
       codes = _mm256_and_si256(packed.low, _mm256_set1_epi8((1 << kBits) - 1));
       packed.low = _mm256_srli_epi32(packed.low, kBits);
     }
-    const I levels = _mm256_shuffle_epi8(table.bytes, codes);
+    widen(_mm256_shuffle_epi8(table.bytes, codes), pairs);
+  }
+  static void widen(I levels, I (&pairs)[kPairsPerStep]) {
     pairs[0] = _mm256_srai_epi16(_mm256_slli_epi16(levels, 8), 8);
     pairs[1] = _mm256_srai_epi16(levels, 8);
   }

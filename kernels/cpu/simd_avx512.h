@@ -83,8 +83,12 @@ struct Simd {
     return _mm512_castsi512_ps(
         _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
   }
-  static F load_half(const uint16_t* p) {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  // Values of scale bytes, as quant::scale_value().
+  static F load_scales(const uint8_t* p) {
+    const __m256i upper = _mm256_slli_epi16(
+        _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 8);
+    return _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(upper, 1),
+                                            _mm256_set1_epi16(static_cast<int16_t>(0xbfff))));
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
@@ -116,9 +120,15 @@ struct Simd {
     return {load_int(words + (1 + half) * lanes),
             _mm512_slli_epi32(_mm512_or_si512(low_byte, high_byte), 2)};
   }
-  // Level pairs of the next codes: of a word's n entries, step i yields the pair (i, i + n/2).
+  // Level pairs of the next codes: of a word's n entries, step i yields the pair (i, i + n/2). At 8
+  // bits codes are levels.
   template <int kBits>
   static void unpack(Packed& packed, Table table, I (&pairs)[kPairsPerStep]) {
+    if constexpr (kBits == 8) {
+      pairs[0] = _mm512_srai_epi16(_mm512_slli_epi16(packed.low, 8), 8);
+      packed.low = _mm512_srli_epi16(packed.low, 8);
+      return;
+    }
     I codes = packed.low;
     if constexpr (kBits == 3) {
       // Bits 0 and 1 of each half from `low`, the rest from `high`.

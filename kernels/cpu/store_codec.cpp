@@ -1,6 +1,8 @@
 #include "kernels/cpu/store_codec.h"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 
 #include "config/limits.h"
@@ -14,54 +16,74 @@ using quant::TileShape;
 
 using RowBuffer = std::array<float, limits::kHeadDimMax>;
 
-// Where the head_dim entries of one token's row lie in a tile: along the depth of one lane (keys),
-// or along the lanes at one depth (values).
-struct RowPlace {
-  TileShape tile;
-  bool is_key = true;
-  int token = 0;  // 0 to 31, in the tile
-
-  uint32_t load(const std::byte* bytes, int j) const noexcept {
-    return is_key ? tile.load(bytes, token, j) : tile.load(bytes, j, token);
-  }
-  void store(std::byte* bytes, int j, uint32_t code) const noexcept {
-    is_key ? tile.store(bytes, token, j, code) : tile.store(bytes, j, token, code);
-  }
-};
-
-struct SealHalf {
-  RowPlace hot;
-  RowPlace sealed;
+// One tile on its way from 16 bits to codes.
+struct TileSeal {
   const quant::RowCodec* codec = nullptr;  // null: bf16
+  bool is_key = true;  // a token's row lies along the depth of a lane; a value's across the lanes
   int head_dim = 0;
+  TileShape from;
+  TileShape to;
+  const std::byte* hot = nullptr;
+  std::byte* sealed = nullptr;
+  uint8_t* scales = nullptr;  // [n_groups][32]; as exponent, null for bf16
+  uint8_t* exponent = nullptr;
+
+  uint32_t load(int token, int j) const noexcept {
+    return is_key ? from.load(hot, token, j) : from.load(hot, j, token);
+  }
+  void store(int token, int j, uint32_t code) const noexcept {
+    is_key ? to.store(sealed, token, j, code) : to.store(sealed, j, token, code);
+  }
+  void load_row(int token, std::span<float> row) const noexcept {
+    for (int j = 0; j < head_dim; ++j) {
+      row[static_cast<size_t>(j)] = quant::bf16_to_float(static_cast<uint16_t>(load(token, j)));
+    }
+  }
 };
 
-// One row of a hot tile into a sealed one. Returns the scale (0 for a bf16 half, which has none).
-Result<uint16_t> seal_row(const SealHalf& half, const std::byte* hot_tile, std::byte* sealed_tile) {
-  if (half.codec == nullptr) {
-    for (int j = 0; j < half.head_dim; ++j) {
-      half.sealed.store(sealed_tile, j, half.hot.load(hot_tile, j));
+void copy_tile(const TileSeal& tile) noexcept {
+  for (int token = 0; token < kTileTokens; ++token) {
+    for (int j = 0; j < tile.head_dim; ++j) tile.store(token, j, tile.load(token, j));
+  }
+}
+
+Result<void> code_tile(const TileSeal& tile) {
+  const auto n = static_cast<size_t>(tile.head_dim);
+  const auto n_groups = static_cast<size_t>(tile.codec->shape().n_groups());
+  RowBuffer row_buffer;
+  std::array<uint8_t, limits::kHeadDimMax> code_buffer;
+  std::array<uint8_t, limits::kHeadDimMax / quant::kKeyGroup> scale_buffer;
+  const std::span<float> row = std::span(row_buffer).first(n);
+  const std::span<uint8_t> codes = std::span(code_buffer).first(n);
+  const std::span<uint8_t> scales = std::span(scale_buffer).first(n_groups);
+
+  float largest = 0.0f;
+  for (int token = 0; token < kTileTokens; ++token) {
+    tile.load_row(token, row);
+    for (const float value : row) largest = std::max(largest, std::abs(value));
+  }
+  *tile.exponent = quant::shared_exponent(largest);
+  for (int token = 0; token < kTileTokens; ++token) {
+    tile.load_row(token, row);
+    const Result<void> coded = tile.codec->encode(row, *tile.exponent, codes, scales);
+    if (!coded.ok()) {
+      return Error{Code::kInternal, "cannot seal a block: " + coded.error().message, "kv"};
     }
-    return uint16_t{0};
+    for (size_t g = 0; g < n_groups; ++g) {
+      tile.scales[g * kTileTokens + static_cast<size_t>(token)] = scales[g];
+    }
+    for (int j = 0; j < tile.head_dim; ++j) tile.store(token, j, codes[static_cast<size_t>(j)]);
+    // The layout's padding of a key's depth is zero bits.
+    const int n_entries = tile.is_key ? tile.to.depth_padded() : tile.head_dim;
+    for (int j = tile.head_dim; j < n_entries; ++j) tile.store(token, j, 0);
   }
-  RowBuffer row;
-  std::array<uint8_t, limits::kHeadDimMax> codes;
-  const auto n = static_cast<size_t>(half.head_dim);
-  for (int j = 0; j < half.head_dim; ++j) {
-    row[static_cast<size_t>(j)] =
-        quant::bf16_to_float(static_cast<uint16_t>(half.hot.load(hot_tile, j)));
-  }
-  auto scale = half.codec->encode(std::span(row).first(n), std::span(codes).first(n));
-  if (!scale.ok()) {
-    return Error{Code::kInternal, "cannot seal a block: " + scale.error().message, "kv"};
-  }
-  for (int j = 0; j < half.head_dim; ++j) {
-    half.sealed.store(sealed_tile, j, codes[static_cast<size_t>(j)]);
-  }
-  // The layout's padding of a key's depth is zero bits.
-  const int n_entries = half.sealed.is_key ? half.sealed.tile.depth_padded() : half.head_dim;
-  for (int j = half.head_dim; j < n_entries; ++j) half.sealed.store(sealed_tile, j, 0);
-  return scale;
+  return {};
+}
+
+Result<void> seal_tile(const TileSeal& tile) {
+  if (tile.codec != nullptr) return code_tile(tile);
+  copy_tile(tile);
+  return {};
 }
 
 }  // namespace
@@ -79,11 +101,13 @@ Result<StoreCodec> StoreCodec::create(const AttentionOptions& options) {
   }
   if (formats.k != KvFormat::kBf16) {
     TQ_ASSIGN(codec.k_codec_,
-              quant::RowCodec::create(dim, quant::entry_bits(formats.k), options.kv.scale_rule));
+              quant::RowCodec::create(
+                  {.dim = dim, .bits = quant::entry_bits(formats.k), .group = quant::kKeyGroup}));
   }
   if (formats.v != KvFormat::kBf16) {
     TQ_ASSIGN(codec.v_codec_,
-              quant::RowCodec::create(dim, quant::entry_bits(formats.v), options.kv.scale_rule));
+              quant::RowCodec::create(
+                  {.dim = dim, .bits = quant::entry_bits(formats.v), .group = quant::kValueGroup}));
   }
   return codec;
 }
@@ -122,26 +146,29 @@ void StoreCodec::append_token(std::byte* hot_block,
 
 Result<void> StoreCodec::seal_layer(const std::byte* hot_block,
                                     std::byte* codes,
-                                    uint16_t* scales) const {
-  const int dim = layout_.shape().head_dim;
+                                    uint8_t* scales) const {
   for (int head = 0; head < layout_.shape().n_kv_heads; ++head) {
-    for (int slot = 0; slot < layout_.block_tokens(); ++slot) {
-      const int tile = slot / kTileTokens;
-      const int token = slot % kTileTokens;
-      const SealHalf k{{layout_.hot_k_tile(), true, token},
-                       {layout_.sealed_k_tile(), true, token},
-                       k_codec(),
-                       dim};
-      TQ_ASSIGN(const uint16_t k_scale, seal_row(k, hot_block + layout_.hot_k(head, tile),
-                                                 codes + layout_.sealed_k(head, tile)));
-      if (k_codec() != nullptr) scales[layout_.k_scale(head, slot)] = k_scale;
-      const SealHalf v{{layout_.hot_v_tile(), false, token},
-                       {layout_.sealed_v_tile(), false, token},
-                       v_codec(),
-                       dim};
-      TQ_ASSIGN(const uint16_t v_scale, seal_row(v, hot_block + layout_.hot_v(head, tile),
-                                                 codes + layout_.sealed_v(head, tile)));
-      if (v_codec() != nullptr) scales[layout_.v_scale(head, slot)] = v_scale;
+    for (int tile = 0; tile < layout_.n_tiles(); ++tile) {
+      const bool k_coded = k_codec() != nullptr;
+      TQ_TRY(seal_tile({.codec = k_codec(),
+                        .is_key = true,
+                        .head_dim = layout_.shape().head_dim,
+                        .from = layout_.hot_k_tile(),
+                        .to = layout_.sealed_k_tile(),
+                        .hot = hot_block + layout_.hot_k(head, tile),
+                        .sealed = codes + layout_.sealed_k(head, tile),
+                        .scales = k_coded ? scales + layout_.k_scales(head, tile) : nullptr,
+                        .exponent = k_coded ? scales + layout_.k_exponent(head, tile) : nullptr}));
+      const bool v_coded = v_codec() != nullptr;
+      TQ_TRY(seal_tile({.codec = v_codec(),
+                        .is_key = false,
+                        .head_dim = layout_.shape().head_dim,
+                        .from = layout_.hot_v_tile(),
+                        .to = layout_.sealed_v_tile(),
+                        .hot = hot_block + layout_.hot_v(head, tile),
+                        .sealed = codes + layout_.sealed_v(head, tile),
+                        .scales = v_coded ? scales + layout_.v_scales(head, tile) : nullptr,
+                        .exponent = v_coded ? scales + layout_.v_exponent(head, tile) : nullptr}));
     }
   }
   return {};

@@ -36,7 +36,7 @@ class StoreCodec {
                     std::span<const float> v) const noexcept;
 
   // Codes all rows of one layer of a full hot block. kInternal where a row holds NaN or infinity.
-  Result<void> seal_layer(const std::byte* hot_block, std::byte* codes, uint16_t* scales) const;
+  Result<void> seal_layer(const std::byte* hot_block, std::byte* codes, uint8_t* scales) const;
 
  private:
   StoreCodec(const quant::BlockLayout& layout) : layout_(layout) {}

@@ -74,8 +74,6 @@ TEST_CASE("every flag reaches its field") {
                                 "7",
                                 "--kv-rotation",
                                 "qr",
-                                "--kv-scale",
-                                "matched",
                                 "--prefix-cache",
                                 "off",
                                 "--dtype",
@@ -144,7 +142,6 @@ TEST_CASE("every flag reaches its field") {
   REQUIRE(s.engine.kv.seal_stride_tokens == 64);
   REQUIRE(s.engine.kv.seed == 7);
   REQUIRE(s.engine.kv.rotation == RotationKind::kQr);
-  REQUIRE(s.engine.kv.scale_rule == ScaleRule::kMatched);
   REQUIRE_FALSE(s.engine.kv.prefix_cache);
   REQUIRE(s.engine.dtype == ComputeType::kF32);
   REQUIRE(s.engine.threads == 3);

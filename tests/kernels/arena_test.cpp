@@ -47,8 +47,8 @@ TEST_CASE("an arena is zeroed, aligned, and its blocks do not overlap", "[arena]
             arena.codes(0, BlockId{0}) +
                 static_cast<size_t>(layer * 7 + i) * layout.sealed_code_bytes());
       CHECK(arena.scales(layer, BlockId{i}) ==
-            arena.scales(0, BlockId{0}) + static_cast<size_t>(layer * 7 + i) *
-                                              layout.sealed_scale_bytes() / sizeof(uint16_t));
+            arena.scales(0, BlockId{0}) +
+                static_cast<size_t>(layer * 7 + i) * layout.sealed_scale_bytes());
     }
   }
 }

@@ -10,7 +10,8 @@
 namespace tq::kernels::test {
 namespace {
 
-constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2};
+constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3,
+                                 KvFormat::kTq2};
 constexpr int kHeadDims[] = {64, 80, 96, 128, 256};
 
 WorldOptions world_options(const std::string& backend, KvFormats formats, int head_dim, int group) {

@@ -1,9 +1,11 @@
 #include "tests/kernels/dense_store.h"
 
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <cmath>
 #include <limits>
 
+#include "quant/block_layout.h"
 #include "quant/float16.h"
 
 namespace tq::kernels::test {
@@ -25,12 +27,12 @@ DenseStore::DenseStore(const WorldOptions& options) : options_(options) {
   if (!kv.formats.sealed_is_hot()) {
     rotation_ = quant::Rotation::create({.kind = kv.rotation, .dim = dim, .seed = kv.seed}).value();
   }
-  if (kv.formats.k != KvFormat::kBf16) {
-    k_codec_ = quant::RowCodec::create(dim, quant::entry_bits(kv.formats.k), kv.scale_rule).value();
-  }
-  if (kv.formats.v != KvFormat::kBf16) {
-    v_codec_ = quant::RowCodec::create(dim, quant::entry_bits(kv.formats.v), kv.scale_rule).value();
-  }
+  const auto codec = [dim](KvFormat format, int group) {
+    return quant::RowCodec::create({.dim = dim, .bits = quant::entry_bits(format), .group = group})
+        .value();
+  };
+  if (kv.formats.k != KvFormat::kBf16) k_codec_ = codec(kv.formats.k, quant::kKeyGroup);
+  if (kv.formats.v != KvFormat::kBf16) v_codec_ = codec(kv.formats.v, quant::kValueGroup);
 }
 
 std::vector<float> DenseStore::store_rows(Kind kind, int seq, int64_t position) const {
@@ -59,22 +61,38 @@ void DenseStore::append(int seq, int n_rows) {
   }
 }
 
-void DenseStore::seal_rows(std::vector<float>& rows, const quant::RowCodec& codec) const {
-  const auto dim = static_cast<size_t>(codec.dim());
+void DenseStore::seal_tile(std::span<Token> tokens,
+                           std::vector<float> Token::*half,
+                           const quant::RowCodec& codec) const {
+  const auto dim = static_cast<size_t>(codec.shape().dim);
   std::vector<uint8_t> codes(dim);
-  for (size_t at = 0; at < rows.size(); at += dim) {
-    const std::span<float> row(rows.data() + at, dim);
-    const uint16_t scale = codec.encode(row, codes).value();
-    codec.decode(codes, scale, row);
+  std::vector<uint8_t> scales(static_cast<size_t>(codec.shape().n_groups()));
+  const size_t n_values = (tokens.front().*half).size();
+  for (size_t at = 0; at < n_values; at += dim) {
+    float largest = 0.0f;
+    for (Token& token : tokens) {
+      for (const float value : std::span((token.*half)).subspan(at, dim)) {
+        largest = std::max(largest, std::abs(value));
+      }
+    }
+    const uint8_t exponent = quant::shared_exponent(largest);
+    for (Token& token : tokens) {
+      const std::span<float> row = std::span(token.*half).subspan(at, dim);
+      REQUIRE(codec.encode(row, exponent, codes, scales).ok());
+      codec.decode(codes, scales, exponent, row);
+    }
   }
 }
 
 void DenseStore::seal(int seq, int block_index) {
   const int n = options_.attention.kv.block_tokens;
-  for (int slot = 0; slot < n; ++slot) {
-    Token& token = sequences_.at(seq).at(static_cast<size_t>(block_index * n + slot));
-    if (k_codec_) seal_rows(token.k, *k_codec_);
-    if (v_codec_) seal_rows(token.v, *v_codec_);
+  const std::span<Token> block =
+      std::span(sequences_.at(seq))
+          .subspan(static_cast<size_t>(block_index * n), static_cast<size_t>(n));
+  for (size_t first = 0; first < block.size(); first += quant::kTileTokens) {
+    const std::span<Token> tile = block.subspan(first, quant::kTileTokens);
+    if (k_codec_) seal_tile(tile, &Token::k, *k_codec_);
+    if (v_codec_) seal_tile(tile, &Token::v, *v_codec_);
   }
 }
 

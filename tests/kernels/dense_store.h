@@ -5,6 +5,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "quant/rotation.h"
@@ -32,7 +33,10 @@ class DenseStore {
     std::vector<float> v;
   };
   std::vector<float> store_rows(Kind kind, int seq, int64_t position) const;
-  void seal_rows(std::vector<float>& rows, const quant::RowCodec& codec) const;
+  // Rows of the tokens of one tile, which share an exponent per layer and KV head.
+  void seal_tile(std::span<Token> tokens,
+                 std::vector<float> Token::*half,
+                 const quant::RowCodec& codec) const;
   double head_ratio(const std::vector<Token>& tokens,
                     int64_t position,
                     size_t kv_row,

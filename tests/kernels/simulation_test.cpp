@@ -14,16 +14,16 @@ namespace {
 constexpr int kSequences = 4;
 
 WorldOptions random_options(const std::string& backend, quant::Rng& rng) {
-  constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2};
+  constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3,
+                                   KvFormat::kTq2};
   constexpr int kHeadDims[] = {64, 80, 96, 128, 256};
   constexpr Data kData[] = {Data::kGaussian, Data::kGrowing, Data::kSpiky};
   WorldOptions options;
   options.backend = backend;
   options.attention.shape = {
       .n_layers = 2, .n_kv_heads = 1 + rng.below(2), .head_dim = kHeadDims[rng.below(5)]};
-  options.attention.kv.formats = {kFormats[rng.below(4)], kFormats[rng.below(4)]};
+  options.attention.kv.formats = {kFormats[rng.below(5)], kFormats[rng.below(5)]};
   options.attention.kv.block_tokens = 32 * (1 + rng.below(2));
-  options.attention.kv.scale_rule = static_cast<ScaleRule>(rng.below(3));
   options.attention.kv.rotation = rng.below(4) == 0 ? RotationKind::kQr : RotationKind::kAuto;
   options.attention.n_heads = options.attention.shape.n_kv_heads * (1 + rng.below(5));
   options.attention.n_threads = 1 + rng.below(3);

@@ -75,8 +75,8 @@ std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim) {
   }
   for (float& value : rows) value = static_cast<float>(rng.gaussian());
   float factor = 1.0f;
-  if (key.data == Data::kTiny && key.kind != Kind::kQ) factor = 1e-4f;
-  if (key.data == Data::kHuge) factor = key.kind == Kind::kQ ? 1e-5f : 3e5f;
+  if (key.data == Data::kTiny && key.kind != Kind::kQ) factor = 1e-20f;
+  if (key.data == Data::kHuge) factor = key.kind == Kind::kQ ? 1e-15f : 3e15f;
   if (key.data == Data::kSpiky) {
     factor = key.position % 3 == 1 && key.kind != Kind::kQ ? 0.0f : 0.05f;
     for (size_t i = 0; i < rows.size(); i += static_cast<size_t>(head_dim)) {

@@ -21,9 +21,9 @@ enum class Data {
   kGrowing,  // each key's score is higher than the last one's: the softmax is rescaled again and
              // again
   kEqual,    // all keys the same: every weight is equal
-  kTiny,     // norms near the smallest fp16 scale
-  kHuge,  // norms near the largest fp16 scale for values; queries small, so that scores stay finite
-  kSpiky,  // one coordinate holds nearly all of the norm, zero rows in between
+  kTiny,     // far below what an fp16 could hold
+  kHuge,     // far above it; queries small, so that scores stay finite
+  kSpiky,    // one coordinate holds nearly all of the norm, zero rows in between
 };
 std::string to_string(Data data);
 

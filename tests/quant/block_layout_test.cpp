@@ -19,7 +19,8 @@ namespace {
 
 constexpr uint64_t kSeed = 31337;
 constexpr int kHeadDims[] = {64, 80, 96, 128, 256};
-constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2};
+constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3,
+                                 KvFormat::kTq2};
 
 struct Range {
   size_t begin, end;
@@ -137,8 +138,7 @@ TEST_CASE("tiles and scales are disjoint and fill their arrays", "[block_layout]
               BlockLayout::create({.n_layers = 2, .n_kv_heads = kHeads, .head_dim = head_dim},
                                   {k, v}, block_tokens)
                   .value();
-          std::set<Range> hot, sealed;
-          std::set<size_t> scales;
+          std::set<Range> hot, sealed, scales;
           for (int head = 0; head < kHeads; ++head) {
             for (int t = 0; t < layout.n_tiles(); ++t) {
               const auto range = [](size_t at, TileShape tile) {
@@ -149,10 +149,14 @@ TEST_CASE("tiles and scales are disjoint and fill their arrays", "[block_layout]
               hot.insert(range(layout.hot_v(head, t), layout.hot_v_tile()));
               sealed.insert(range(layout.sealed_k(head, t), layout.sealed_k_tile()));
               sealed.insert(range(layout.sealed_v(head, t), layout.sealed_v_tile()));
-            }
-            for (int slot = 0; slot < block_tokens; ++slot) {
-              if (k != KvFormat::kBf16) REQUIRE(scales.insert(layout.k_scale(head, slot)).second);
-              if (v != KvFormat::kBf16) REQUIRE(scales.insert(layout.v_scale(head, slot)).second);
+              const auto put = [&](size_t at, int n_bytes) {
+                scales.insert({at, at + static_cast<size_t>(n_bytes)});
+              };
+              if (k != KvFormat::kBf16) put(layout.k_scales(head, t), 32 * layout.n_k_groups());
+              if (v != KvFormat::kBf16) put(layout.v_scales(head, t), 32 * layout.n_v_groups());
+              if (layout.formats().sealed_is_hot()) continue;
+              put(layout.k_exponent(head, t), 1);
+              put(layout.v_exponent(head, t), 1);
             }
           }
           const auto n_tiles = static_cast<size_t>(2 * kHeads * layout.n_tiles());
@@ -160,9 +164,10 @@ TEST_CASE("tiles and scales are disjoint and fill their arrays", "[block_layout]
           REQUIRE(sealed.size() == n_tiles);
           require_exact_cover(hot, layout.hot_bytes());
           require_exact_cover(sealed, layout.sealed_code_bytes());
-          REQUIRE(scales.size() * 2 == layout.sealed_scale_bytes());
-          if (!scales.empty()) REQUIRE(*scales.rbegin() == scales.size() - 1);
-          REQUIRE(layout.sealed_scale_bytes() % 4 == 0);
+          const size_t used = scales.empty() ? 0 : scales.rbegin()->end;
+          require_exact_cover(scales, used);
+          REQUIRE(layout.sealed_scale_bytes() % 8 == 0);
+          REQUIRE(layout.sealed_scale_bytes() - used < 8);
         }
       }
     }
@@ -176,23 +181,31 @@ TEST_CASE("bytes per token follow from the layout", "[block_layout]") {
         .sealed_bits_per_value();
   };
   const auto both = [](KvFormat format) { return KvFormats{format, format}; };
-  CHECK(bits_per_value(64, both(KvFormat::kTq4)) == 4.25);
-  CHECK(bits_per_value(128, both(KvFormat::kTq4)) == 4.125);
-  CHECK(bits_per_value(256, both(KvFormat::kTq4)) == 4.0625);
-  CHECK(bits_per_value(128, both(KvFormat::kTq3)) == 3.125);
-  CHECK(bits_per_value(128, both(KvFormat::kTq2)) == 2.125);
-  CHECK(bits_per_value(128, {KvFormat::kTq4, KvFormat::kTq2}) == 3.125);
-  CHECK(bits_per_value(128, {KvFormat::kBf16, KvFormat::kTq4}) == 10.0625);
+  // A byte per 16 coordinates of keys and per 64 of values; two exponents per tile and head:
+  // 8 bytes of a block in a layer of 3 heads.
+  const auto exponents = [](int head_dim) { return 8.0 * 8 / (3 * 2 * 32 * head_dim); };
+  const double scales = (8.0 / 16 + 8.0 / 64) / 2;
+  CHECK(bits_per_value(64, both(KvFormat::kTq4)) == Approx(4 + scales + exponents(64)));
+  CHECK(bits_per_value(128, both(KvFormat::kTq4)) == Approx(4 + scales + exponents(128)));
+  CHECK(bits_per_value(256, both(KvFormat::kTq8)) == Approx(8 + scales + exponents(256)));
+  CHECK(bits_per_value(128, both(KvFormat::kTq3)) == Approx(3 + scales + exponents(128)));
+  CHECK(bits_per_value(128, both(KvFormat::kTq2)) == Approx(2 + scales + exponents(128)));
+  CHECK(bits_per_value(128, {KvFormat::kTq4, KvFormat::kTq2}) ==
+        Approx(3 + scales + exponents(128)));
+  CHECK(bits_per_value(128, {KvFormat::kBf16, KvFormat::kTq4}) ==
+        Approx((16 + 4 + 8.0 / 64) / 2 + exponents(128)));
   CHECK(bits_per_value(64, both(KvFormat::kBf16)) == 16.0);
-  // head_dim 80 at 3 bits: K pays for 96 dimensions, V for 80, both for a 16-bit scale.
-  CHECK(bits_per_value(80, both(KvFormat::kTq3)) == Approx((3.0 * 96 / 80 + 3.0) / 2 + 16.0 / 80));
+  // head_dim 80 at 3 bits: K pays for 96 dimensions and 5 scales, V for 80 and 2.
+  CHECK(bits_per_value(80, both(KvFormat::kTq3)) ==
+        Approx((3.0 * 96 / 80 + 3.0 + 8.0 * 7 / 80) / 2 + exponents(80)));
 
   // SmolLM2-135M: 30 layers, 3 KV heads of 64.
   const BlockLayout smol = BlockLayout::create({.n_layers = 30, .n_kv_heads = 3, .head_dim = 64},
                                                both(KvFormat::kTq4), 32)
                                .value();
   CHECK(smol.hot_bytes_per_token() == 30 * 3 * 2 * 64 * 2);
-  CHECK(smol.sealed_bytes_per_token() == 30 * 3 * 2 * (32 + 2));  // 64 codes, an fp16 scale
+  // 64 codes of K and of V, 4 scales and 1; 8 bytes of exponents per block and layer.
+  CHECK(smol.sealed_bytes_per_token() == 30 * (3 * (32 + 4 + 32 + 1) + 8.0 / 32));
   CHECK(smol.sealed_bytes_per_token() <= 0.27 * smol.hot_bytes_per_token());
 }
 

@@ -9,7 +9,7 @@
 using namespace tq::quant;
 using namespace tq::quant::testing;
 using tq::RotationKind;
-using tq::ScaleRule;
+using tq::quant::ScaleRule;
 
 namespace {
 

@@ -154,22 +154,63 @@ def sum_in_order(values):
     return total
 
 
-def row_codec(row, bits, rule):
-    """Codes and the fp16 scale of a rotated row."""
-    centroids, boundaries = lloyd(len(row), bits)
-    unit = centroids[-1] / 127.0
-    levels = [int(round(c / unit)) for c in centroids]
-    edges = boundaries.astype(np.float32)
-    norm = norm_of(row)
-    inverse = 1.0 / norm
-    codes = [nearest(edges, float(v) * inverse) for v in row]
-    if rule == "plain":
-        scale = norm * float(np.float32(unit))
-    elif rule == "matched":
-        scale = norm / math.sqrt(sum(levels[c] ** 2 for c in codes))
-    else:
-        scale = norm / sum_in_order(float(v) * inverse * levels[c] for v, c in zip(row, codes))
-    return bytes(codes), np.float16(np.float32(scale)).tobytes()
+# By bits and coordinates per scale; what fits them is tests/quant/level_fit.cpp.
+LEVELS = {
+    (2, 16): [-127, -43, 16, 85],
+    (2, 64): [-127, -44, 21, 97],
+    (3, 16): [-127, -82, -48, -20, 4, 28, 55, 91],
+    (3, 64): [-127, -78, -45, -19, 6, 32, 62, 101],
+    (4, 16): [-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108],
+    (4, 64): [-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104],
+    (8, 16): list(range(-127, 128)),
+    (8, 64): list(range(-127, 128)),
+}
+
+
+def scale_of(magnitude):
+    """1 sign, 4 exponent, 3 mantissa bits: subnormals at 2^-17, exponent bias 15."""
+    exponent, mantissa = magnitude >> 3, magnitude & 7
+    return math.ldexp(8 + mantissa, exponent - 18) if exponent else math.ldexp(mantissa, -17)
+
+
+def code_group(group, bits, levels, exponent):
+    """Scale byte and codes: all candidates tried one by one."""
+    unit = [float(v) * 2.0 ** (127 - exponent) for v in group]
+    largest = max(abs(v) for v in unit)
+    if largest < 2.0**-18:
+        return 0, [0] * len(unit)
+    start, count = {2: (0.5, 11), 3: (0.8, 10), 4: (0.8, 10), 8: (1.0, 2)}[bits]
+    # What the start is compared with is rounded to an fp16 first.
+    aim = float(np.float16(np.float32(start) * np.float32(largest)))
+    first = max([1] + [m for m in range(1, 128) if scale_of(m) <= aim])
+    edges = [8 * (a + b) for a, b in zip(levels, levels[1:])]
+    best = (math.inf, 0, [])
+    for magnitude in range(first, first + count):
+        magnitude = min(magnitude, 127)
+        scale = scale_of(magnitude)
+        steps = [int(np.rint(np.clip(np.float32(v) * (np.float32(2032) / np.float32(scale)), -6000, 6000))) for v in unit]
+        for sign in (1, -1) if bits != 8 else (1,):
+            if bits == 8:  # a half goes upwards
+                codes = [min(max((s + 8) // 16, -127), 127) for s in steps]
+                error = sum((16 * c - s) ** 2 for c, s in zip(codes, steps))
+            else:
+                codes = [sum(sign * s > e for e in edges) for s in steps]
+                error = sum((16 * levels[c] - sign * s) ** 2 for c, s in zip(codes, steps))
+            error = float(np.float32(error) * np.float32(scale * scale))
+            if error < best[0]:
+                best = (error, magnitude | (0x80 if sign < 0 else 0), [c % 256 for c in codes])
+    return best[1], best[2]
+
+
+def row_codec(row, bits, group):
+    """The exponent, the scales and the codes of a rotated row that lies alone in its tile."""
+    exponent = math.frexp(float(np.abs(row).max()))[1] + 127
+    scales, codes = b"", []
+    for start in range(0, len(row), group):
+        scale, part = code_group(row[start : start + group], bits, LEVELS[bits, group], exponent)
+        scales += bytes([scale])
+        codes += part
+    return bytes([exponent]) + scales, codes
 
 
 def pack(codes, bits):
@@ -246,16 +287,16 @@ def main():
         for index, row in enumerate(gaussian_rows(1000 + dim, 2, dim)):
             rotated = rotation.apply(row)
             put(f"rotated.{dim}.{index}", rotated.astype("<f4").tobytes())
-            for bits in (1, 2, 3, 4):
-                for rule in ("plain", "matched", "unbiased"):
-                    codes, scale = row_codec(rotated, bits, rule)
-                    put(f"row.{dim}.{index}.{bits}.{rule}", scale + pack(list(codes), bits))
+            for bits in (2, 3, 4, 8):
+                for group in (16, 64):
+                    scales, codes = row_codec(rotated, bits, group)
+                    put(f"row.{dim}.{index}.{bits}.{group}", scales + pack(codes, bits))
         row = gaussian_rows(2000 + dim, 1, dim)[0]
         for bits in (1, 2, 3, 4, 5):
             put(f"mse.{dim}.{bits}", b"".join(turbo_mse(row, rotation, bits)))
         for bits in (2, 3, 4):
             put(f"ip.{dim}.{bits}", b"".join(turbo_ip(row, rotation, 7, bits)))
-    for lanes, depth, bits in ((32, 64, 4), (64, 32, 4), (32, 80, 3), (80, 32, 3), (32, 64, 2), (32, 64, 16)):
+    for lanes, depth, bits in ((32, 64, 4), (64, 32, 4), (32, 80, 3), (80, 32, 3), (32, 64, 2), (32, 64, 8), (32, 64, 16)):
         rng = Rng(lanes * 1000 + depth, DATA)
         codes = [[rng.bits() >> (64 - bits) for _ in range(depth)] for _ in range(lanes)]
         put(f"tile.{lanes}.{depth}.{bits}", tile(lanes, depth, bits, codes))
