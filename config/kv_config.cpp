@@ -9,6 +9,13 @@ namespace {
 constexpr std::array kFormats{KvFormat::kBf16, KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3,
                               KvFormat::kTq2};
 
+constexpr std::array kPresets{
+    KvPreset{"quality", {KvFormat::kTq8, KvFormat::kTq4}},
+    KvPreset{"balanced", {KvFormat::kTq4, KvFormat::kTq4}},
+    KvPreset{"small", {KvFormat::kTq4, KvFormat::kTq3}},
+};
+static_assert(kPresets[1].formats == KvFormats{});
+
 std::optional<KvFormat> find_format(std::string_view name) {
   for (const KvFormat format : kFormats) {
     if (name == to_string(format)) return format;
@@ -18,13 +25,10 @@ std::optional<KvFormat> find_format(std::string_view name) {
 
 Error unknown_format(std::string_view text, std::string_view part) {
   std::string known;
-  for (const KvFormat format : kFormats) {
-    if (!known.empty()) known += ", ";
-    known += to_string(format);
-  }
+  for (const KvFormat format : kFormats) known.append(to_string(format)).append(", ");
   return Error{Code::kInvalidArgument,
                "unknown KV format '" + std::string(part) + "' in '" + std::string(text) +
-                   "'; one of " + known + ", or a pair K/V such as tq4/tq3",
+                   "'; one of " + known + "a pair K/V such as tq4/tq3, quality, balanced or small",
                "--kv"};
 }
 
@@ -50,7 +54,12 @@ std::string to_string(KvFormats formats) {
   return text;
 }
 
+std::span<const KvPreset> kv_presets() noexcept { return kPresets; }
+
 Result<KvFormats> parse_kv_formats(std::string_view text) {
+  for (const KvPreset& preset : kPresets) {
+    if (text == preset.name) return preset.formats;
+  }
   const size_t slash = text.find('/');
   const std::string_view k_name = text.substr(0, slash);
   const std::string_view v_name = slash == std::string_view::npos ? k_name : text.substr(slash + 1);

@@ -2,6 +2,7 @@
 // KvConfig: how the KV cache is held. Plain value, filled by config/load.h, read-only afterwards.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -26,7 +27,16 @@ struct KvFormats {
 
 std::string to_string(KvFormats formats);  // "tq4", or "tq4/tq3" where the halves differ
 
-// "tq4", "bf16", or "K/V" as in "tq4/tq2". An unknown name is an error that lists the known ones.
+// Pairs by what they are for: "quality", "balanced" (the default), "small". The root README.md has
+// the measurements that chose them.
+struct KvPreset {
+  std::string_view name;
+  KvFormats formats;
+};
+std::span<const KvPreset> kv_presets() noexcept;
+
+// "tq4", "bf16", "K/V" as in "tq4/tq2", or the name of a preset. An unknown name is an error that
+// lists the known ones.
 Result<KvFormats> parse_kv_formats(std::string_view text);
 
 // The random orthogonal transform applied to each head vector before it is coded.

@@ -179,7 +179,9 @@ void add_model(std::vector<Setting>& out) {
 
 Setting kv_formats() {
   Setting s{.name = "kv", .group = Group::kKv, .value_name = "FORMAT"};
-  s.help = "codes of sealed blocks: tq4, tq3, tq2, bf16, or K/V such as tq4/tq3";
+  s.help =
+      "codes of sealed blocks: balanced, quality, small, or tq8, tq4, tq3, tq2, bf16, or K/V such "
+      "as tq4/tq3";
   s.set = [](Settings& settings, const std::string& value) -> Result<void> {
     auto formats = parse_kv_formats(value.substr(0, 80));
     if (!formats) return bad(formats.error().message);
@@ -192,10 +194,11 @@ Setting kv_formats() {
 
 Setting kv_bits() {
   Setting s{.name = "bits", .group = Group::kKv, .value_name = "N"};
-  s.help = "short for --kv tqN (2..4); contradicts --kv";
+  s.help = "short for --kv tqN, the best pair at N bits (2, 3, 4 or 8); contradicts --kv";
   s.shape = Shape::kNumber;
   s.set = [](Settings& settings, const std::string& value) -> Result<void> {
-    TQ_ASSIGN(const int64_t bits, parse_int(value, {2, 4}));
+    TQ_ASSIGN(const int64_t bits, parse_int(value, {2, 8}));
+    if (bits > 4 && bits < 8) return bad("must be 2, 3, 4 or 8, not " + std::to_string(bits));
     TQ_ASSIGN(settings.engine.kv.formats, parse_kv_formats("tq" + std::to_string(bits)));
     return {};
   };

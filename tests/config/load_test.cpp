@@ -58,6 +58,23 @@ TEST_CASE("the Python original's command line works") {
   REQUIRE(s.engine.kv.formats == KvFormats{KvFormat::kTq4, KvFormat::kTq4});
   REQUIRE(s.server.port == 8001);
   REQUIRE(must_load({"--bits=2"}).engine.kv.formats == KvFormats{KvFormat::kTq2, KvFormat::kTq2});
+  REQUIRE(must_load({"--bits=8"}).engine.kv.formats == KvFormats{KvFormat::kTq8, KvFormat::kTq8});
+  for (const char* bits : {"1", "5", "7", "9"}) {
+    const Error error = must_fail({"--bits", bits});
+    REQUIRE(holds(error.describe(), "--bits"));
+    REQUIRE(holds(error.describe(), "8"));
+  }
+}
+
+TEST_CASE("presets name pairs of formats") {
+  REQUIRE(must_load({}).engine.kv.formats == must_load({"--kv", "balanced"}).engine.kv.formats);
+  for (const KvPreset& preset : kv_presets()) {
+    REQUIRE(must_load({"--kv", std::string(preset.name)}).engine.kv.formats == preset.formats);
+  }
+  const Error error = must_fail({"--kv", "best"});
+  for (const char* known : {"tq8", "tq4/tq3", "quality", "balanced", "small"}) {
+    REQUIRE(holds(error.describe(), known));
+  }
 }
 
 // tidy-allow(lengths): one list of flags, of which the formatter puts each word on a line.
