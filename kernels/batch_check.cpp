@@ -108,6 +108,22 @@ Result<void> check_layer(LayerIdx layer, const quant::BlockLayout& layout) {
                           std::to_string(layout.shape().n_layers) + " layers");
 }
 
+Result<void> check_key_bias(const KeyBias& bias, const AttendCall& call, const PagedBatch& batch) {
+  const quant::KvShape& shape = call.arena->layout().shape();
+  if (bias.n_kv_heads() != shape.n_kv_heads || bias.head_dim() != shape.head_dim) {
+    return bad("key_bias", "was made for other heads");
+  }
+  for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
+    const int64_t end =
+        int64_t{batch.first_position[s]} + batch.token_indptr[s + 1] - batch.token_indptr[s];
+    if (end > bias.turns().n_positions()) {
+      return bad("key_bias", "reaches to position " + std::to_string(bias.turns().n_positions()) +
+                                 ", not to " + std::to_string(end));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<void> check_batch(const PagedBatch& batch,
@@ -138,6 +154,22 @@ Result<void> check_batch(const PagedBatch& batch,
     TQ_TRY(check_sequence(batch, s, block_tokens, written));
   }
   return {};
+}
+
+void sealed_positions(const PagedBatch& batch,
+                      size_t seq,
+                      int32_t block_tokens,
+                      std::vector<int32_t>& positions) {
+  int32_t hot = batch.hot_indptr[seq];
+  int32_t position = 0;
+  for (int32_t i = batch.sealed_indptr[seq]; i < batch.sealed_indptr[seq + 1]; ++i) {
+    for (; hot < batch.hot_indptr[seq + 1] && batch.hot_first[static_cast<size_t>(hot)] == position;
+         ++hot) {
+      position += block_tokens;
+    }
+    positions.push_back(position);
+    position += block_tokens;
+  }
 }
 
 Result<void> check_options(const AttentionOptions& options) {
@@ -183,7 +215,8 @@ Result<void> check_attend(const AttendCall& call, const PagedBatch& batch, int n
   const size_t want = static_cast<size_t>(batch.n_tokens) * static_cast<size_t>(n_heads) *
                       static_cast<size_t>(call.arena->layout().shape().head_dim);
   TQ_TRY(check_span("q", call.q.size(), want));
-  return check_span("out", call.out.size(), want);
+  TQ_TRY(check_span("out", call.out.size(), want));
+  return call.key_bias == nullptr ? Result<void>() : check_key_bias(*call.key_bias, call, batch);
 }
 
 Result<void> check_seal(const SealCall& call) {

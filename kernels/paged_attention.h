@@ -16,6 +16,7 @@
 
 #include "config/kv_config.h"
 #include "config/result.h"
+#include "kernels/key_bias.h"
 #include "kernels/kv_arena.h"
 #include "kernels/paged_batch.h"
 #include "quant/block_layout.h"
@@ -58,13 +59,14 @@ struct SealCall {
 };
 
 // q, out [n_tokens, n_heads, head_dim], contiguous. out = softmax(scale * q k^T) v over what the
-// plan's batch makes visible, the step's own rows (already appended) included. A row that sees no
-// key is all zeros.
+// plan's batch makes visible, the step's own rows (already appended) included; to a key at position
+// p belongs R_p b of the key bias. A row that sees no key is all zeros.
 struct AttendCall {
   const AttnPlan* plan = nullptr;
   const KvArena* arena = nullptr;
   LayerIdx layer = 0;
-  float scale = 0.0f;  // usually 1/sqrt(head_dim)
+  float scale = 0.0f;                 // usually 1/sqrt(head_dim)
+  const KeyBias* key_bias = nullptr;  // of this layer, where appended keys come without it
   std::span<const float> q;
   std::span<float> out;
 };

@@ -5,7 +5,8 @@
 //
 // Softmax does not care in which order keys come, so a sequence's blocks are two lists: hot and
 // sealed. Sealed blocks are full and lie wholly before the step's tokens: all their slots are
-// visible to every query. A hot block holds positions [hot_first[i], hot_first[i] + block_tokens);
+// visible to every query. In ascending order, they hold the positions that hot blocks leave free.
+// A hot block holds positions [hot_first[i], hot_first[i] + block_tokens);
 // a query at position p sees the slots whose position is <= p. Slots after the sequence's last
 // position are never read.
 

@@ -1,7 +1,7 @@
 // Attention of one block of queries over a range of tiles: scores, online softmax, weighted sum of
 // V, all in the rotated domain and without decoding a row. Written once over Simd; included once,
 // inside an ISA translation unit (with -ffp-contract=off: every query's arithmetic is the same
-// whatever its neighbours), after a simd_*.h and dot_body.h.
+// whatever its neighbours), after a simd_*.h, dot_body.h and tile_body.h.
 //
 // Simd names: F and I are vectors of kLanes floats and 32-bit integers; a `Table` holds the int8
 // centroids, a `Packed` the words of kLanes lanes.
@@ -34,76 +34,6 @@ inline F exp2(F x) {
   p = Simd::fma(p, f, Simd::set1(6.9314718055994531e-1f));
   p = Simd::fma(p, f, Simd::set1(1.0f));
   return Simd::scale_pow2(p, n, x);
-}
-
-// One tile, as the kernels below see it.
-struct TileRef {
-  const std::byte* k;
-  const std::byte* v;
-  const uint8_t* k_scales;  // [n_groups][32 tokens]; null for bf16
-  const uint8_t* v_scales;
-  float k_unit;  // what one level stands for, in scales; unused for bf16
-  float v_unit;
-  int64_t position;  // of slot 0; negative for sealed tiles, which every query sees whole
-};
-
-// 2^(exponent - 127) / 127, as quant::RowCodec decodes.
-inline float level_unit(uint8_t exponent) {
-  const uint32_t bits = static_cast<uint32_t>(exponent) << 23;
-  float power;
-  __builtin_memcpy(&power, &bits, sizeof power);
-  return power * (1.0f / 127.0f);
-}
-
-inline TileRef find_tile(const KvView& kv, int tile) {
-  const bool sealed = tile < kv.n_sealed_tiles;
-  const int index = sealed ? tile : tile - kv.n_sealed_tiles;
-  const int block = index / kv.tiles_per_block;
-  const auto in_block = static_cast<size_t>(index % kv.tiles_per_block);
-  if (sealed) {
-    const auto id = static_cast<size_t>(kv.sealed_ids[block]);
-    const std::byte* const base = kv.codes + id * kv.codes_stride;
-    const uint8_t* const scales = kv.scales + id * kv.scales_stride;
-    const HalfView &k = kv.sealed_k, &v = kv.sealed_v;
-    return {base + k.offset + in_block * k.tile_bytes,
-            base + v.offset + in_block * v.tile_bytes,
-            k.bits == 16 ? nullptr : scales + k.scale_offset + in_block * k.scale_bytes,
-            v.bits == 16 ? nullptr : scales + v.scale_offset + in_block * v.scale_bytes,
-            k.bits == 16 ? 0.0f : level_unit(scales[k.exponent_offset + in_block]),
-            v.bits == 16 ? 0.0f : level_unit(scales[v.exponent_offset + in_block]),
-            -1};
-  }
-  const std::byte* const base = kv.hot + static_cast<size_t>(kv.hot_ids[block]) * kv.hot_stride;
-  return {base + kv.hot_k.offset + in_block * kv.hot_k.tile_bytes,
-          base + kv.hot_v.offset + in_block * kv.hot_v.tile_bytes,
-          nullptr,
-          nullptr,
-          0.0f,
-          0.0f,
-          kv.hot_first[block] + static_cast<int64_t>(in_block) * kTile};
-}
-
-inline void prefetch_bytes(const void* start, size_t n_bytes) {
-  const auto* const bytes = static_cast<const std::byte*>(start);
-  for (size_t i = 0; i < n_bytes; i += 64) Simd::prefetch(bytes + i);
-}
-
-inline void prefetch_tile(const KvView& kv, int tile) {
-  const bool sealed = tile < kv.n_sealed_tiles;
-  const int index = sealed ? tile : tile - kv.n_sealed_tiles;
-  const int block = index / kv.tiles_per_block;
-  const auto in_block = static_cast<size_t>(index % kv.tiles_per_block);
-  const HalfView& k = sealed ? kv.sealed_k : kv.hot_k;
-  const HalfView& v = sealed ? kv.sealed_v : kv.hot_v;
-  const auto id = static_cast<size_t>(sealed ? kv.sealed_ids[block] : kv.hot_ids[block]);
-  const std::byte* const base =
-      sealed ? kv.codes + id * kv.codes_stride : kv.hot + id * kv.hot_stride;
-  prefetch_bytes(base + k.offset + in_block * k.tile_bytes, k.tile_bytes);
-  prefetch_bytes(base + v.offset + in_block * v.tile_bytes, v.tile_bytes);
-  if (!sealed) return;
-  const uint8_t* const scales = kv.scales + id * kv.scales_stride;
-  prefetch_bytes(scales + k.scale_offset + in_block * k.scale_bytes, k.scale_bytes);
-  prefetch_bytes(scales + v.scale_offset + in_block * v.scale_bytes, v.scale_bytes);
 }
 
 // What a pass over one tile for kQ queries needs; the pointers are at the first of them.
@@ -319,6 +249,36 @@ inline Simd::Table table_of(const HalfView& half) {
                                 : Simd::make_table(half.levels, 1 << half.bits);
 }
 
+// Adds <R_-f q, R_t b>, f the position of the tile, to the scores of one query.
+inline void add_bias(const QueryBlock& queries, int query, int64_t position, float* scores) {
+  const BiasView& bias = queries.bias;
+  const float* const q = queries.q_plain + query * queries.head_dim;
+  const float* const cosines = bias.turns + position / kTile * 2 * bias.n_pairs;
+  const float* const sines = cosines + bias.n_pairs;
+  alignas(64) float turned[kHeadDimMax];
+  for (int j = 2 * bias.n_pairs; j < queries.head_dim; ++j) turned[j] = q[j];
+  const int step = bias.interleaved ? 2 : 1;
+  const int partner = bias.interleaved ? 1 : bias.n_pairs;
+  for (int i = 0; i < bias.n_pairs; ++i) {
+    const float a = q[i * step];
+    const float b = q[i * step + partner];
+    turned[i * step] = a * cosines[i] + b * sines[i];
+    turned[i * step + partner] = b * cosines[i] - a * sines[i];
+  }
+  F sum[kVectors];
+  for (F& x : sum) x = Simd::zero();
+  for (int j = 0; j < queries.head_dim; ++j) {
+    const F x = Simd::set1(turned[j]);
+    for (int v = 0; v < kVectors; ++v) {
+      sum[v] = Simd::fma(x, Simd::load(bias.tile + j * kTile + v * Simd::kLanes), sum[v]);
+    }
+  }
+  for (int v = 0; v < kVectors; ++v) {
+    float* const at = scores + v * Simd::kLanes;
+    Simd::store(at, Simd::fma(sum[v], Simd::set1(queries.scale_log2), Simd::load(at)));
+  }
+}
+
 // Up to Simd::kQueries queries from `first` over one tile.
 inline void attend_tile(const QueryBlock& queries,
                         const KvView& kv,
@@ -356,6 +316,7 @@ inline void attend_tile(const QueryBlock& queries,
   pass_table(k.bits).score[n](pass);
   for (int q = 0; q < n; ++q) {
     float* const mine = scores + q * kTile;
+    if (queries.bias.tile != nullptr) add_bias(queries, first + q, pass.tile.position, mine);
     if (visible[q] == 0) {
       for (int i = 0; i < kTile; ++i) mine[i] = 0.0f;
     } else {

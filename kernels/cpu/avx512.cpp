@@ -15,6 +15,8 @@
 //
 #include "kernels/cpu/dot_body.h"
 //
+#include "kernels/cpu/tile_body.h"
+//
 #include "kernels/cpu/attention_body.h"
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {

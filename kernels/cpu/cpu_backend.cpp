@@ -286,6 +286,7 @@ KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
   kv.hot_stride = l.hot_bytes();
   kv.sealed_ids = plan_.sealed_ids() + batch.sealed_indptr[s];
   kv.hot_ids = plan_.hot_ids() + batch.hot_indptr[s];
+  kv.sealed_first = plan_.sealed_first() + batch.sealed_indptr[s];
   kv.hot_first = batch.hot_first.data() + batch.hot_indptr[s];
   kv.tiles_per_block = l.n_tiles();
   kv.n_sealed_tiles = (batch.sealed_indptr[s + 1] - batch.sealed_indptr[s]) * l.n_tiles();
@@ -350,6 +351,15 @@ void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int t
   for (int q = 0; q < queries.n_queries; ++q) {
     float* const row = work.q() + static_cast<size_t>(q) * dim;
     std::memcpy(row, call.q.data() + query_offset(item, q), dim * sizeof(float));
+  }
+  if (call.key_bias != nullptr) {
+    const TileTurns& turns = call.key_bias->turns();
+    queries.bias = {.tile = call.key_bias->tile(item.kv_head).data(),
+                    .turns = turns.at(0).data(),
+                    .n_pairs = turns.n_pairs(),
+                    .interleaved = turns.pairs().interleaved};
+    std::memcpy(work.q_plain(), work.q(),
+                static_cast<size_t>(queries.n_queries) * dim * sizeof(float));
   }
   if (store_.rotation() != nullptr) {
     kernels_.rotate(rotation_.view, work.q(), queries.n_queries, false);

@@ -37,11 +37,20 @@ struct KvView {
   size_t hot_stride = 0;
   const int32_t* sealed_ids = nullptr;
   const int32_t* hot_ids = nullptr;
-  const int32_t* hot_first = nullptr;  // position of each hot block's slot 0
+  const int32_t* sealed_first = nullptr;  // position of each block's slot 0
+  const int32_t* hot_first = nullptr;
   int n_sealed_tiles = 0;
   int n_tiles = 0;  // sealed and hot
   int tiles_per_block = 1;
   HalfView sealed_k, sealed_v, hot_k, hot_v;
+};
+
+// kernels/key_bias.h for the kernels, of one KV head.
+struct BiasView {
+  const float* tile = nullptr;   // R_t b, [head_dim][32]; null: no bias
+  const float* turns = nullptr;  // cosines and sines of positions 0, 32, ...: [n_tiles][2][n_pairs]
+  int n_pairs = 0;
+  bool interleaved = false;
 };
 
 // Queries of one sequence and KV head: `group` of them per row, rows at ascending positions.
@@ -50,8 +59,10 @@ struct QueryBlock {
   int n_queries = 0;
   int group = 1;
   int head_dim = 0;
-  int64_t first_position = 0;  // of row 0
-  float scale_log2 = 0.0f;     // softmax scale * log2(e): scores are powers of two
+  int64_t first_position = 0;      // of row 0
+  float scale_log2 = 0.0f;         // softmax scale * log2(e): scores are powers of two
+  const float* q_plain = nullptr;  // as q, not rotated; for the bias only
+  BiasView bias;
   // Filled by prepare(): the scaled queries as floats, and as pairs of int16 in the order of the K
   // codes.
   float* q_float = nullptr;    // [n_queries, head_dim]

@@ -28,6 +28,7 @@ class ScalarPlan final : public AttnPlan {
 struct Token {
   std::vector<float> k;
   std::vector<float> v;
+  int64_t position = 0;
 };
 
 // The scales of one token, gathered from those of its tile, [n_groups][32].
@@ -36,6 +37,18 @@ std::vector<uint8_t> row_scales(const quant::RowCodec& codec, const uint8_t* til
   for (size_t g = 0; g < scales.size(); ++g)
     scales[g] = tile[g * kTileTokens + static_cast<size_t>(token)];
   return scales;
+}
+
+// <q, R_p b> of a query that is not rotated.
+double bias_score(const KeyBias& bias, int kv_head, std::vector<float> q, int64_t position) {
+  const auto slot = static_cast<size_t>(position % kTileTokens);
+  turn_back(q, bias.turns().pairs(), bias.turns().at(position - position % kTileTokens));
+  const std::span<const float> tile = bias.tile(kv_head);
+  double sum = 0.0;
+  for (size_t j = 0; j < q.size(); ++j) {
+    sum += static_cast<double>(q[j]) * tile[j * kTileTokens + slot];
+  }
+  return sum;
 }
 
 class Scalar final : public PagedAttention {
@@ -69,7 +82,10 @@ class Scalar final : public PagedAttention {
                                     size_t s,
                                     int kv_head,
                                     int64_t position) const;
-  void attend_row(const AttendCall& call, const std::vector<Token>& tokens, size_t row) const;
+  void attend_row(const AttendCall& call,
+                  const std::vector<Token>& tokens,
+                  int kv_head,
+                  size_t row) const;
 
   AttentionOptions options_;
   StoreCodec store_;
@@ -165,17 +181,21 @@ std::vector<Token> Scalar::visible_tokens(const AttendCall& call,
   const PagedBatch& batch = plan_.value;
   const int block_tokens = layout().block_tokens();
   std::vector<Token> tokens;
+  std::vector<int32_t> sealed_first;
+  sealed_positions(batch, s, block_tokens, sealed_first);
   for (int32_t i = batch.sealed_indptr[s]; i < batch.sealed_indptr[s + 1]; ++i) {
     const BlockId block = batch.sealed_blocks[static_cast<size_t>(i)];
     for (int slot = 0; slot < block_tokens; ++slot) {
       tokens.push_back(sealed_token(call.arena->codes(call.layer, block),
                                     call.arena->scales(call.layer, block), kv_head, slot));
+      tokens.back().position = sealed_first[static_cast<size_t>(i - batch.sealed_indptr[s])] + slot;
     }
   }
   for (int32_t i = batch.hot_indptr[s]; i < batch.hot_indptr[s + 1]; ++i) {
     const auto h = static_cast<size_t>(i);
     for (int slot = 0; slot < block_tokens && batch.hot_first[h] + slot <= position; ++slot) {
       tokens.push_back(hot_token(call.arena->hot(call.layer, batch.hot_blocks[h]), kv_head, slot));
+      tokens.back().position = batch.hot_first[h] + slot;
     }
   }
   return tokens;
@@ -184,9 +204,11 @@ std::vector<Token> Scalar::visible_tokens(const AttendCall& call,
 // Softmax in two passes. `row` indexes q and out as [n_tokens * n_heads, head_dim].
 void Scalar::attend_row(const AttendCall& call,
                         const std::vector<Token>& tokens,
+                        int kv_head,
                         size_t row) const {
   std::vector<float> q(call.q.begin() + static_cast<ptrdiff_t>(row * size()),
                        call.q.begin() + static_cast<ptrdiff_t>((row + 1) * size()));
+  const std::vector<float> plain = q;
   if (store_.rotation() != nullptr) store_.rotation()->apply(q);
 
   std::vector<double> scores;
@@ -194,6 +216,7 @@ void Scalar::attend_row(const AttendCall& call,
   for (const Token& token : tokens) {
     double dot = 0.0;
     for (size_t j = 0; j < size(); ++j) dot += static_cast<double>(q[j]) * token.k[j];
+    if (call.key_bias != nullptr) dot += bias_score(*call.key_bias, kv_head, plain, token.position);
     scores.push_back(dot * call.scale);
     largest = std::max(largest, scores.back());
   }
@@ -225,7 +248,7 @@ Result<void> Scalar::attend(const AttendCall& call) {
         const std::vector<Token> tokens = visible_tokens(call, s, kv_head, position);
         for (int g = 0; g < group; ++g) {
           const int head = kv_head * group + g;
-          attend_row(call, tokens,
+          attend_row(call, tokens, kv_head,
                      static_cast<size_t>(token) * static_cast<size_t>(options_.n_heads) +
                          static_cast<size_t>(head));
         }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernels/batch_check.h"
 #include "kernels/cpu/isa_kernels.h"
 
 namespace tq::kernels::cpu {
@@ -18,12 +19,14 @@ void StepPlan::build(const PagedBatch& batch, const StepGeometry& geometry) {
   batch_ = batch;
   copy_ids(batch.hot_blocks, hot_ids_);
   copy_ids(batch.sealed_blocks, sealed_ids_);
+  sealed_first_.clear();
   items_.clear();
   splits_.clear();
   runs_.clear();
   n_split_states_ = 0;
   work_ = 0;
   for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
+    sealed_positions(batch, s, geometry.block_tokens, sealed_first_);
     place_tokens(s, geometry.block_tokens);
     add_items(s, geometry);
   }

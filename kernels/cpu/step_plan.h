@@ -65,6 +65,7 @@ class StepPlan final : public AttnPlan {
   // Ids as plain integers, for the kernels.
   const int32_t* hot_ids() const noexcept { return hot_ids_.data(); }
   const int32_t* sealed_ids() const noexcept { return sealed_ids_.data(); }
+  const int32_t* sealed_first() const noexcept { return sealed_first_.data(); }  // positions
   // Work of an attend() call, in tiles x queries: too little is not worth waking a thread.
   int64_t work() const noexcept { return work_; }
 
@@ -79,6 +80,7 @@ class StepPlan final : public AttnPlan {
   std::vector<TokenRun> runs_;
   std::vector<int32_t> hot_ids_;
   std::vector<int32_t> sealed_ids_;
+  std::vector<int32_t> sealed_first_;
   int n_split_states_ = 0;
   int64_t work_ = 0;
 };

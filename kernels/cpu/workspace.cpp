@@ -50,9 +50,10 @@ float* FloatArena::take(size_t n_floats) noexcept {
 
 Workspace::Workspace(int head_dim, int n_pairs)
     : n_pairs_(n_pairs),
-      arena_(2 * query_floats(kQueriesMax, head_dim) + FloatArena::rounded(kQueriesMax) +
+      arena_(3 * query_floats(kQueriesMax, head_dim) + FloatArena::rounded(kQueriesMax) +
              2 * state_size(kQueriesMax, head_dim)) {
   q_ = arena_.take(static_cast<size_t>(kQueriesMax) * static_cast<size_t>(head_dim));
+  q_plain_ = arena_.take(static_cast<size_t>(kQueriesMax) * static_cast<size_t>(head_dim));
   q_float_ = arena_.take(static_cast<size_t>(kQueriesMax) * static_cast<size_t>(head_dim));
   q_unit_ = arena_.take(kQueriesMax);
   part_ = take_state(arena_, kQueriesMax, head_dim);
@@ -64,6 +65,7 @@ Workspace::Workspace(int head_dim, int n_pairs)
 
 void Workspace::lend(QueryBlock& queries) const noexcept {
   queries.q = q_;
+  queries.q_plain = q_plain_;
   queries.q_float = q_float_;
   queries.q_pairs = q_pairs_.get();
   queries.q_unit = q_unit_;

@@ -31,7 +31,8 @@ class Workspace {
   // n_pairs: of one query, 0 where the keys are bf16.
   Workspace(int head_dim, int n_pairs);
 
-  float* q() noexcept { return q_; }  // [kQueriesMax, head_dim]
+  float* q() noexcept { return q_; }              // [kQueriesMax, head_dim]
+  float* q_plain() noexcept { return q_plain_; }  // the same size
   // Points the scratch members of `queries` here.
   void lend(QueryBlock& queries) const noexcept;
   const PartState& part() const noexcept { return part_; }    // of the part being computed
@@ -41,6 +42,7 @@ class Workspace {
   int n_pairs_ = 0;
   FloatArena arena_;
   float* q_ = nullptr;
+  float* q_plain_ = nullptr;
   float* q_float_ = nullptr;
   float* q_unit_ = nullptr;
   std::unique_ptr<int32_t[]> q_pairs_;

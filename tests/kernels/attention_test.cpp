@@ -99,6 +99,37 @@ TEST_CASE("odd lengths, decode and prefill, all groups", "[attention]") {
   }
 }
 
+TEST_CASE("a key bias adds its share to the scores, wherever the key lies", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    for (const KvFormats formats :
+         {KvFormats{KvFormat::kTq4, KvFormat::kTq4}, KvFormats{KvFormat::kTq3, KvFormat::kTq2},
+          KvFormats{KvFormat::kBf16, KvFormat::kBf16}}) {
+      for (const int head_dim : {64, 80}) {
+        for (const bool interleaved : {false, true}) {
+          for (const int pairs : {head_dim / 2, head_dim / 4}) {
+            WorldOptions options = world_options(name, formats, head_dim, 3);
+            options.key_bias = 0.3f;  // attention stays spread over many keys
+            options.rope_interleaved = interleaved;
+            options.rope_pairs = pairs;
+            World world(options);
+            DenseStore dense(options);
+            INFO(name << " " << to_string(formats) << " head_dim " << head_dim << " pairs " << pairs
+                      << " interleaved " << interleaved);
+            CHECK(feed(world, dense, 3, {40, 1, 90, 1, 31, 1}, 2) < 1.0);
+          }
+        }
+      }
+      // Biases that would drown the keys if they were coded with them.
+      WorldOptions options = world_options(name, formats, 64, 2);
+      options.key_bias = 500.0f;
+      options.rope_pairs = 32;
+      World world(options);
+      DenseStore dense(options);
+      CHECK(feed(world, dense, 3, {150, 1, 1}, 2) < 1.0);
+    }
+  }
+}
+
 TEST_CASE("adversarial data", "[attention]") {
   for (const std::string& name : backends_under_test()) {
     for (const Data data : {Data::kGrowing, Data::kEqual, Data::kTiny, Data::kHuge, Data::kSpiky}) {

@@ -96,6 +96,31 @@ void DenseStore::seal(int seq, int block_index) {
   }
 }
 
+std::vector<double> DenseStore::bias_scores(const std::vector<float>& q,
+                                            size_t kv_row,
+                                            int64_t position) const {
+  std::vector<double> scores(static_cast<size_t>(position) + 1, 0.0);
+  if (options_.key_bias == 0.0f) return scores;
+  const auto n_kv_heads = static_cast<size_t>(options_.attention.shape.n_kv_heads);
+  const std::vector<float> bias =
+      make_key_bias(options_, static_cast<LayerIdx>(kv_row / n_kv_heads));
+  const float* const b = bias.data() + kv_row % n_kv_heads * q.size();
+  const RopePairs pairs = make_rope_pairs(options_);
+  const size_t n = pairs.frequencies.size();
+  for (size_t p = 0; p < scores.size(); ++p) {
+    for (size_t j = 2 * n; j < q.size(); ++j) scores[p] += static_cast<double>(q[j]) * b[j];
+    for (size_t i = 0; i < n; ++i) {
+      const size_t x = pairs.interleaved ? 2 * i : i;
+      const size_t y = pairs.interleaved ? 2 * i + 1 : i + n;
+      const double angle = static_cast<double>(p) * pairs.frequencies[i];
+      const double c = pairs.magnitude * std::cos(angle);
+      const double s = pairs.magnitude * std::sin(angle);
+      scores[p] += q[x] * (b[x] * c - b[y] * s) + q[y] * (b[y] * c + b[x] * s);
+    }
+  }
+  return scores;
+}
+
 // How far a backend may be from exact, as a 2-norm of the output in the rotated domain (rotations
 // keep it). Roundings are taken as independent and uniform; the bound is six standard deviations of
 // their sum.
@@ -110,12 +135,15 @@ void DenseStore::seal(int seq, int block_index) {
 // per cent); |level| x scale <= 1.1 |v|, times 2 where rows of unlike norm share a tile. The
 // largest weights of the tiles add up to at most l. Sums of n products in float: (n / 8 + 64 + d)
 // eps, the rotations' included.
+// A key bias. Its share of a score is a float sum of d products below |q| |b|, of turns rounded to
+// float, added to a score: as the hot path's, with |b| for |k|.
 double DenseStore::head_ratio(const std::vector<Token>& tokens,
                               int64_t position,
                               size_t kv_row,
                               std::vector<float> q,
                               const float* output) const {
   const size_t dim = q.size();
+  const std::vector<double> biases = bias_scores(q, kv_row, position);
   if (rotation_) rotation_->apply(q);
   const double scale = 1.0f / std::sqrt(static_cast<float>(dim));
   std::vector<double> scores;
@@ -126,7 +154,7 @@ double DenseStore::head_ratio(const std::vector<Token>& tokens,
     const float* const k = tokens[static_cast<size_t>(t)].k.data() + kv_row * dim;
     double dot = 0.0;
     for (size_t j = 0; j < dim; ++j) dot += static_cast<double>(q[j]) * k[j];
-    scores.push_back(dot * scale);
+    scores.push_back((dot + biases[static_cast<size_t>(t)]) * scale);
     largest = std::max(largest, scores.back());
     k_norm = std::max(k_norm, norm(k, dim));
     v_norm = std::max(v_norm, norm(tokens[static_cast<size_t>(t)].v.data() + kv_row * dim, dim));
@@ -147,9 +175,11 @@ double DenseStore::head_ratio(const std::vector<Token>& tokens,
   for (const float value : q) q_max = std::max(q_max, std::abs(static_cast<double>(value)));
   const double d = static_cast<double>(dim);
   const double q_norm = norm(q.data(), dim);
-  const double delta =
-      scale * k_norm * 6.0 *
-      ((k_codec_ ? q_max / 32767.0 / std::sqrt(12.0) : 0.0) + std::sqrt(d) * kFloatEps * q_norm);
+  const double b_norm = 1.1 * std::sqrt(d) * options_.key_bias * 1.5;  // 1.5: heads differ
+  const double delta = scale * 6.0 *
+                       (k_norm * ((k_codec_ ? q_max / 32767.0 / std::sqrt(12.0) : 0.0) +
+                                  std::sqrt(d) * kFloatEps * q_norm) +
+                        b_norm * std::sqrt(d) * kFloatEps * q_norm);
   const double sums = (static_cast<double>(position) / 8.0 + 64.0 + d) * kFloatEps;
   const double weights = v_codec_ ? 2.0 * 2.0 * 1.1 * std::sqrt(32.0 / 12.0) / 32767.0 : 0.0;
   const double tolerance = v_norm * (2.0 * (delta + 4e-7) + weights + sums) + 1e-30;

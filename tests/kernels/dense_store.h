@@ -37,6 +37,10 @@ class DenseStore {
   void seal_tile(std::span<Token> tokens,
                  std::vector<float> Token::*half,
                  const quant::RowCodec& codec) const;
+  // <q, R_p b> of each position up to `position`; q is not rotated.
+  std::vector<double> bias_scores(const std::vector<float>& q,
+                                  size_t kv_row,
+                                  int64_t position) const;
   double head_ratio(const std::vector<Token>& tokens,
                     int64_t position,
                     size_t kv_row,

@@ -102,6 +102,23 @@ std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
   return need(make_backend(name, options));
 }
 
+std::vector<float> make_key_bias(const WorldOptions& options, LayerIdx layer) {
+  const quant::KvShape& shape = options.attention.shape;
+  quant::Rng rng(options.seed + 77 + static_cast<uint64_t>(layer), quant::RngStream::kData);
+  std::vector<float> bias(static_cast<size_t>(shape.n_kv_heads * shape.head_dim));
+  for (float& value : bias) value = options.key_bias * static_cast<float>(rng.gaussian());
+  return bias;
+}
+
+RopePairs make_rope_pairs(const WorldOptions& options) {
+  RopePairs pairs{.frequencies = {}, .magnitude = 1.1f, .interleaved = options.rope_interleaved};
+  for (int i = 0; i < options.rope_pairs; ++i) {
+    const double exponent = static_cast<double>(i) / options.rope_pairs;
+    pairs.frequencies.push_back(static_cast<float>(std::pow(10000.0, -exponent)));
+  }
+  return pairs;
+}
+
 World::World(const WorldOptions& options)
     : options_(options),
       backend_(make_test_backend(options.backend, options.attention)),
@@ -110,6 +127,13 @@ World::World(const WorldOptions& options)
       hot_used_(static_cast<size_t>(options.pools.hot_blocks)),
       sealed_used_(static_cast<size_t>(options.pools.sealed_blocks)) {
   arena_ = std::make_unique<KvArena>(need(backend_->allocate(options.pools)));
+  if (options.key_bias != 0.0f) {
+    turns_ = std::make_unique<TileTurns>(make_rope_pairs(options), 4096);
+    for (LayerIdx layer = 0; layer < options.attention.shape.n_layers; ++layer) {
+      key_biases_.push_back(need(KeyBias::create(make_key_bias(options, layer),
+                                                 options.attention.shape.n_kv_heads, *turns_)));
+    }
+  }
   const ArenaBytes bytes = arena_parts(backend_->layout(), options.pools);
   std::memset(arena_->hot(0, BlockId{0}), kPoison, bytes.hot);
   std::memset(arena_->codes(0, BlockId{0}), kPoison, bytes.codes);
@@ -180,12 +204,14 @@ void World::step(const std::vector<Chunk>& chunks) {
     const std::vector<float> q = gather(Kind::kQ, layer, n_heads);
     std::vector<float> out(q.size(), std::nanf(""));
     need(backend_->append({.plan = plan, .arena = arena_.get(), .layer = layer, .k = k, .v = v}));
-    need(backend_->attend({.plan = plan,
-                           .arena = arena_.get(),
-                           .layer = layer,
-                           .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
-                           .q = q,
-                           .out = out}));
+    need(backend_->attend(
+        {.plan = plan,
+         .arena = arena_.get(),
+         .layer = layer,
+         .scale = 1.0f / std::sqrt(static_cast<float>(shape.head_dim)),
+         .key_bias = key_biases_.empty() ? nullptr : &key_biases_[static_cast<size_t>(layer)],
+         .q = q,
+         .out = out}));
     size_t at = 0;
     for (const Chunk& chunk : chunks) {
       for (int row = 0; row < chunk.n_rows; ++row, at += row_size) {

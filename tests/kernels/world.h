@@ -56,7 +56,14 @@ struct WorldOptions {
   Data data = Data::kGaussian;
   uint64_t seed = 1;
   PoolSizes pools{.hot_blocks = 64, .sealed_blocks = 64};
+  float key_bias = 0.0f;          // standard deviation of the biases of keys; 0: none
+  bool rope_interleaved = false;  // with a key bias
+  int rope_pairs = 0;             // with a key bias; at most head_dim / 2
 };
+
+// Biases of one layer's keys, [n_kv_heads, head_dim], and how often each pair turns per position.
+std::vector<float> make_key_bias(const WorldOptions& options, LayerIdx layer);
+RopePairs make_rope_pairs(const WorldOptions& options);
 
 class World {
  public:
@@ -100,6 +107,8 @@ class World {
   WorldOptions options_;
   std::unique_ptr<PagedAttention> backend_;
   std::unique_ptr<KvArena> arena_;
+  std::unique_ptr<TileTurns> turns_;
+  std::vector<KeyBias> key_biases_;  // by layer; empty without
   std::map<int, Sequence> sequences_;
   std::vector<int32_t> free_hot_;
   std::vector<int32_t> free_sealed_;
