@@ -2,6 +2,7 @@
 
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -46,6 +47,18 @@ Result<AttentionLayer> AttentionLayer::load(const WeightSource& source,
   return loaded;
 }
 
+Result<void> AttentionLayer::keep_key_bias_out(float least, const kernels::TileTurns& turns) {
+  if (qkv_.bias().empty() || k_norm_) return {};  // a norm of the biased key is not a sum
+  const std::span<float> bias = qkv_.bias().subspan(static_cast<size_t>(n_heads_ * head_dim_),
+                                                    static_cast<size_t>(n_kv_heads_ * head_dim_));
+  const bool is_large = std::any_of(bias.begin(), bias.end(),
+                                    [least](float value) { return std::abs(value) >= least; });
+  if (!is_large) return {};
+  TQ_ASSIGN(key_bias_, kernels::KeyBias::create(bias, static_cast<int>(n_kv_heads_), turns));
+  std::fill(bias.begin(), bias.end(), 0.0f);
+  return {};
+}
+
 Result<at::Tensor> AttentionLayer::forward(const at::Tensor& x, const StepContext& step) const {
   const int64_t n_tokens = x.size(0);
   const int64_t q_size = n_heads_ * head_dim_;
@@ -73,6 +86,7 @@ Result<at::Tensor> AttentionLayer::forward(const at::Tensor& x, const StepContex
                              .arena = input.arena,
                              .layer = layer_,
                              .scale = 1.0f / std::sqrt(static_cast<float>(head_dim_)),
+                             .key_bias = key_bias_ ? &*key_bias_ : nullptr,
                              .q = f32_span(q),
                              .out = f32_span(attended)}));
   return out_.forward(attended);

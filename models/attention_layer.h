@@ -33,6 +33,10 @@ class AttentionLayer {
                                      const Rope& rope,
                                      kernels::PagedAttention& attention);
 
+  // Keys are appended without their bias, and attention is told of it, if one of them reaches
+  // `least`. turns outlives the layer.
+  Result<void> keep_key_bias_out(float least, const kernels::TileTurns& turns);
+
   // x, result [n_tokens, hidden].
   Result<at::Tensor> forward(const at::Tensor& x, const StepContext& step) const;
 
@@ -54,6 +58,7 @@ class AttentionLayer {
   int64_t n_kv_heads_;
   int64_t head_dim_;
   LayerIdx layer_;
+  std::optional<kernels::KeyBias> key_bias_;
   const Rope* rope_;
   kernels::PagedAttention* attention_;
 };

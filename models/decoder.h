@@ -41,6 +41,10 @@ struct DecoderOptions {
   ComputeType dtype = ComputeType::kAuto;
   kernels::LinearFn linear = nullptr;        // of kernels/linear.h
   kernels::cpu::ThreadPool* pool = nullptr;  // for the linear layers; outlives the decoder
+  // A layer whose keys have a bias of at least this magnitude keeps it out of the store
+  // (kernels/key_bias.h): codes have the precision of their largest part. Qwen 2 and 2.5 reach
+  // hundreds in some layers; below, the exact share of the scores costs more than it is worth.
+  float key_bias_min = 10.0f;
 };
 
 // attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong

@@ -39,6 +39,7 @@ class Linear {
   at::Tensor rows(std::span<const TokenId> outputs) const;
 
   int64_t n_outputs() const noexcept { return weights_.n_outputs(); }
+  std::span<float> bias() noexcept { return bias_; }  // [n_outputs], or empty
   uint64_t bytes() const noexcept { return weights_.bytes() + bias_.size() * sizeof(float); }
 
  private:

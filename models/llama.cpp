@@ -32,9 +32,11 @@ struct Layer {
 
 class Llama final : public Decoder {
  public:
-  static Result<std::unique_ptr<Decoder>> load(const WeightSource& source,
-                                               kernels::PagedAttention& attention,
-                                               const Compute& compute);
+  static Result<std::unique_ptr<Llama>> load(const WeightSource& source,
+                                             kernels::PagedAttention& attention,
+                                             const Compute& compute);
+  // See DecoderOptions::key_bias_min.
+  Result<void> keep_key_biases_out(float least);
 
   const ModelSpec& spec() const noexcept override { return spec_; }
   uint64_t weight_bytes() const noexcept override;
@@ -50,8 +52,9 @@ class Llama final : public Decoder {
   at::Tensor logits_of(const at::Tensor& hidden, std::span<const int32_t> rows) const;
 
   ModelSpec spec_;
-  std::unique_ptr<Rope> rope_;  // the layers point at it
-  Linear embedding_;            // [vocab_size, hidden]
+  std::unique_ptr<Rope> rope_;                 // the layers point at it
+  std::unique_ptr<kernels::TileTurns> turns_;  // of models with biases; as rope_
+  Linear embedding_;                           // [vocab_size, hidden]
   std::vector<Layer> layers_;
   RmsNorm final_norm_;
   std::optional<Linear> head_;  // absent: the embedding is tied
@@ -79,9 +82,9 @@ Result<Layer> load_layer(const WeightSource& source,
                std::move(gate_up), std::move(down)};
 }
 
-Result<std::unique_ptr<Decoder>> Llama::load(const WeightSource& source,
-                                             kernels::PagedAttention& attention,
-                                             const Compute& compute) {
+Result<std::unique_ptr<Llama>> Llama::load(const WeightSource& source,
+                                           kernels::PagedAttention& attention,
+                                           const Compute& compute) {
   const ModelSpec& spec = source.spec();
   TQ_ASSIGN(auto embedding,
             Linear::load(source, {"model.embed_tokens"}, spec.hidden, false, compute));
@@ -96,7 +99,14 @@ Result<std::unique_ptr<Decoder>> Llama::load(const WeightSource& source,
   if (!spec.tie_embeddings) {
     TQ_ASSIGN(model->head_, Linear::load(source, {"lm_head"}, spec.hidden, false, compute));
   }
-  return std::unique_ptr<Decoder>(std::move(model));
+  return model;
+}
+
+Result<void> Llama::keep_key_biases_out(float least) {
+  if (!spec_.qkv_bias) return {};
+  turns_ = std::make_unique<kernels::TileTurns>(rope_->pairs(), spec_.context_max);
+  for (Layer& layer : layers_) TQ_TRY(layer.attention.keep_key_bias_out(least, *turns_));
+  return {};
 }
 
 uint64_t Llama::weight_bytes() const noexcept {
@@ -151,7 +161,9 @@ Result<std::unique_ptr<Decoder>> make_llama(const WeightSource& source,
       .weight_type = wide ? kernels::PackedType::kF32 : kernels::PackedType::kBf16,
       .linear = options.linear,
       .pool = options.pool};
-  return Llama::load(source, attention, compute);
+  TQ_ASSIGN(std::unique_ptr<Llama> model, Llama::load(source, attention, compute));
+  TQ_TRY(model->keep_key_biases_out(options.key_bias_min));
+  return std::unique_ptr<Decoder>(std::move(model));
 }
 
 }  // namespace tq::models

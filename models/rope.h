@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/key_bias.h"
 #include "models/model_spec.h"
 
 namespace tq::models {
@@ -30,6 +31,10 @@ class Rope {
 
   std::span<const float> inverse_frequencies() const noexcept { return inverse_; }
   float magnitude() const noexcept { return magnitude_; }
+  // The same for the attention kernels.
+  kernels::RopePairs pairs() const {
+    return {.frequencies = inverse_, .magnitude = magnitude_, .interleaved = interleaved_};
+  }
 
  private:
   int head_dim_;

@@ -47,7 +47,16 @@ CASES = {
     "mistral": (MistralForCausalLM, MistralConfig(**{**COMMON, "sliding_window": None})),
     "qwen2_bias": (Qwen2ForCausalLM, Qwen2Config(**COMMON)),
     "qwen3_qk_norm": (Qwen3ForCausalLM, Qwen3Config(**COMMON)),
+    "qwen2_large_bias": (Qwen2ForCausalLM, Qwen2Config(**COMMON)),
 }
+
+
+def enlarge_key_biases(model):
+    """As trained models have them: hundreds, in the pairs that RoPE turns slowly."""
+    slow = [28, 29, 30, 31, 60, 61, 62, 63]
+    for layer in model.model.layers:
+        bias = layer.self_attn.k_proj.bias.data
+        bias[slow] = 512.0 * bias[slow].sign() + 32.0 * bias[slow]
 
 
 def randomise(model, generator):
@@ -91,6 +100,8 @@ def main():
         generator = torch.Generator().manual_seed(seed)
         model = cls(config).eval()
         randomise(model, generator)
+        if name == "qwen2_large_bias":
+            enlarge_key_biases(model)
         model.tie_weights()
         tokens = torch.randint(0, config.vocab_size, (N_TOKENS,), generator=generator)
         logits = forward(model, tokens)
