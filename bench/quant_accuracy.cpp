@@ -4,6 +4,8 @@
 #include <numbers>
 #include <span>
 
+#include "bench/formats/kv_codec.h"
+#include "quant/block_layout.h"
 #include "quant/codebook.h"
 #include "quant/random.h"
 #include "quant/rotation.h"
@@ -84,7 +86,7 @@ void measure(const VectorSample& sample, std::span<const float> decoded, Accurac
 
 Result<AccuracyRow> measure_mse(const AccuracyOptions& options,
                                 const VectorSample& sample,
-                                ScaleRule rule,
+                                quant::ScaleRule rule,
                                 quant::CentroidPrecision precision,
                                 const char* name) {
   TQ_ASSIGN(const quant::TurboMse quantiser, quant::TurboMse::create({.dim = options.dim,
@@ -98,13 +100,13 @@ Result<AccuracyRow> measure_mse(const AccuracyOptions& options,
   AccuracyRow row{.quantiser = name, .dim = options.dim, .bits = options.bits};
   row.bits_per_value = quantiser.bits_per_value();
   measure(sample, decoded, row);
-  if (rule == ScaleRule::kPlain) {
+  if (rule == quant::ScaleRule::kPlain) {
     row.mse_theory = quantiser.theory_mse();
     row.mse_bound = quant::theorem1_bound(options.bits);
     // E <x, x~> = 1 - D holds for centroids, not for rounded ones.
     if (precision == quant::CentroidPrecision::kFloat32) row.slope_theory = 1.0 - row.mse_theory;
     row.error_theory = row.mse_theory;
-  } else if (rule == ScaleRule::kUnbiased) {
+  } else if (rule == quant::ScaleRule::kUnbiased) {
     row.slope_theory = 1.0;
   }
   return row;
@@ -136,25 +138,19 @@ Result<AccuracyRow> measure_ip(const AccuracyOptions& options, const VectorSampl
   return row;
 }
 
-Result<AccuracyRow> measure_row_codec(const AccuracyOptions& options, const VectorSample& sample) {
-  const auto dim = static_cast<size_t>(options.dim);
-  TQ_ASSIGN(const quant::RowCodec codec,
-            quant::RowCodec::create(options.dim, options.bits, ScaleRule::kUnbiased));
-  TQ_ASSIGN(const quant::Rotation rotation,
-            quant::Rotation::create({.dim = options.dim, .seed = options.seed}));
+// The KV store's coder of one half, tile by tile.
+Result<AccuracyRow> measure_store(const AccuracyOptions& options,
+                                  const VectorSample& sample,
+                                  bool is_key) {
+  TQ_ASSIGN(const auto codec, make_kv_codec("tq" + std::to_string(options.bits),
+                                            {.head_dim = options.dim, .seed = options.seed}));
   std::vector<float> decoded = sample.x;
-  rotation.apply(decoded);
-  std::vector<uint8_t> codes(dim);
-  for (size_t start = 0; start < decoded.size(); start += dim) {
-    const std::span<float> row = std::span(decoded).subspan(start, dim);
-    TQ_ASSIGN(const uint16_t scale, codec.encode(row, codes));
-    codec.decode(codes, scale, row);
-  }
-  rotation.apply_inverse(decoded);
-  AccuracyRow row{.quantiser = "KV row codec", .dim = options.dim, .bits = options.bits};
-  row.bits_per_value = options.bits + 16.0 / options.dim;
+  codec->round_trip(decoded, {.is_key = is_key});
+  AccuracyRow row{.quantiser = is_key ? "KV keys" : "KV values",
+                  .dim = options.dim,
+                  .bits = options.bits,
+                  .bits_per_value = codec->bits_per_value(is_key)};
   measure(sample, decoded, row);
-  row.slope_theory = 1.0;
   return row;
 }
 
@@ -167,6 +163,10 @@ VectorSample random_sample(int n_rows, int dim, uint64_t seed) {
   return sample;
 }
 
+bool store_takes(int dim, int bits) {
+  return quant::RowCodec::create({.dim = dim, .bits = bits, .group = quant::kKeyGroup}).ok();
+}
+
 double lower_bound(int bits) { return std::pow(4.0, -bits); }
 
 Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options,
@@ -174,21 +174,25 @@ Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options
   std::vector<AccuracyRow> rows;
   using enum quant::CentroidPrecision;
   struct Variant {
-    ScaleRule rule;
+    quant::ScaleRule rule;
     quant::CentroidPrecision precision;
     const char* name;
   };
-  for (const Variant& variant : {Variant{ScaleRule::kPlain, kFloat32, "mse plain"},
-                                 Variant{ScaleRule::kPlain, kInt8, "mse plain int8"},
-                                 Variant{ScaleRule::kMatched, kFloat32, "mse matched"},
-                                 Variant{ScaleRule::kUnbiased, kFloat32, "mse unbiased"}}) {
+  for (const Variant& variant : {Variant{quant::ScaleRule::kPlain, kFloat32, "mse plain"},
+                                 Variant{quant::ScaleRule::kPlain, kInt8, "mse plain int8"},
+                                 Variant{quant::ScaleRule::kMatched, kFloat32, "mse matched"},
+                                 Variant{quant::ScaleRule::kUnbiased, kFloat32, "mse unbiased"}}) {
     TQ_ASSIGN(AccuracyRow row,
               measure_mse(options, sample, variant.rule, variant.precision, variant.name));
     rows.push_back(std::move(row));
   }
-  TQ_ASSIGN(AccuracyRow codec, measure_row_codec(options, sample));
+  if (store_takes(options.dim, options.bits)) {
+    for (const bool is_key : {true, false}) {
+      TQ_ASSIGN(AccuracyRow row, measure_store(options, sample, is_key));
+      rows.push_back(std::move(row));
+    }
+  }
   TQ_ASSIGN(AccuracyRow ip, measure_ip(options, sample));
-  rows.push_back(std::move(codec));
   rows.push_back(std::move(ip));
   return rows;
 }

@@ -37,7 +37,7 @@ struct Estimate {
 // One quantiser at one width. Inner products are those of unit vectors: with x and q scaled to
 // length 1, e = <q, x~> - <q, x>.
 struct AccuracyRow {
-  std::string quantiser;  // "mse plain", "KV row codec", "ip" and so on
+  std::string quantiser;  // "mse plain", "KV keys", "ip" and so on
   int dim = 0;
   int bits = 0;
   double bits_per_value = 0.0;
@@ -52,10 +52,14 @@ struct AccuracyRow {
   double error_bound = 0.0;   // Theorem 2, times dim; 0: none stated
 };
 
+// Whether the KV store has a format of so many bits for rows of that dimension.
+bool store_takes(int dim, int bits);
+
 // Theorem 3: no quantiser of that many bits has a smaller mse, nor a smaller error_square.
 double lower_bound(int bits);
 
-// The quantisers of quant/ that exist at these bits, on the same vectors.
+// The quantisers of quant/ that exist at these bits, and the KV store's coder of keys and values,
+// on the same vectors.
 Result<std::vector<AccuracyRow>> measure_accuracy(const AccuracyOptions& options,
                                                   const VectorSample& sample);
 

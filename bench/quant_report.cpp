@@ -3,20 +3,20 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "bench/results.h"
+
 namespace tq::bench {
 namespace {
 
 using nlohmann::json;
 
-std::string number(double value, const char* format) {
-  if (value == 0.0) return "–";
-  char text[64];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
+// 0: none stated.
+std::string stated(double value, const char* pattern) {
+  return value == 0.0 ? "–" : format(pattern, value);
 }
 
 std::string with_interval(const Estimate& estimate) {
-  return number(estimate.mean, "%.5f") + " ± " + number(estimate.half_width, "%.5f");
+  return stated(estimate.mean, "%.5f") + " ± " + stated(estimate.half_width, "%.5f");
 }
 
 // The paper's statements, each beside what was measured: Algorithm 1 with its own scale and
@@ -33,7 +33,7 @@ void print_paper(const std::vector<AccuracyRow>& rows) {
     if (mse.quantiser != "mse plain") continue;
     for (const AccuracyRow& ip : rows) {
       if (ip.quantiser != "ip" || ip.dim != mse.dim || ip.bits != mse.bits) continue;
-      const std::string lower = number(lower_bound(mse.bits), "%.5f");
+      const std::string lower = stated(lower_bound(mse.bits), "%.5f");
       std::printf("| %d | %d | %s | %.5f | %.5f | %s | %s | %.5f | %.4f | %s | %s | %.5f | %s |\n",
                   mse.dim, mse.bits, with_interval(mse.mse).c_str(), mse.mse_theory, mse.mse_bound,
                   lower.c_str(), with_interval(ip.error_square).c_str(), ip.error_theory,
@@ -52,10 +52,10 @@ void print_accuracy(const std::vector<AccuracyRow>& rows) {
   for (const AccuracyRow& row : rows) {
     std::printf("| %s | %d | %d | %.4f | %s | %s | %s | %s | %s | %s |\n", row.quantiser.c_str(),
                 row.dim, row.bits, row.bits_per_value, with_interval(row.mse).c_str(),
-                number(row.mse_theory, "%.5f").c_str(), with_interval(row.slope).c_str(),
-                number(row.slope_theory, "%.5f").c_str(),
-                number(row.error_square.mean, "%.5f").c_str(),
-                number(row.error_theory, "%.5f").c_str());
+                stated(row.mse_theory, "%.5f").c_str(), with_interval(row.slope).c_str(),
+                stated(row.slope_theory, "%.5f").c_str(),
+                stated(row.error_square.mean, "%.5f").c_str(),
+                stated(row.error_theory, "%.5f").c_str());
   }
 }
 
@@ -78,9 +78,9 @@ void print_speed(const std::vector<SpeedRow>& rows) {
       "|---|---|---|---|---|---|---|---|");
   for (const SpeedRow& row : rows) {
     std::printf("| %s | %d | %d | %s | %s | %s | %.0f | %.3f |\n", row.what, row.dim, row.bits,
-                number(row.encode_per_s / 1e3, "%.0f").c_str(),
-                number(row.decode_per_s / 1e3, "%.0f").c_str(),
-                number(row.score_per_s / 1e3, "%.0f").c_str(), row.row_bytes,
+                stated(row.encode_per_s / 1e3, "%.0f").c_str(),
+                stated(row.decode_per_s / 1e3, "%.0f").c_str(),
+                stated(row.score_per_s / 1e3, "%.0f").c_str(), row.row_bytes,
                 row.row_bytes / (2.0 * row.dim));
   }
 }

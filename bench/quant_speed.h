@@ -25,8 +25,8 @@ struct SpeedRow {
   double row_bytes = 0.0;
 };
 
-// TurboMse, the KV store's reference codec and TurboIp over the same rows [n, dim], rotation
-// included, in interleaved runs.
+// TurboMse, the KV store's reference coder of keys and values, and TurboIp over the same rows [n,
+// dim], rotation included, in interleaved runs.
 Result<std::vector<SpeedRow>> measure_speed(const SpeedOptions& options,
                                             const std::vector<float>& rows);
 

@@ -3,12 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <fstream>
 #include <limits>
 #include <string_view>
 #include <utility>
 
+#include "bench/results.h"
 #include "config/check.h"
 
 namespace tq::bench {
@@ -24,12 +24,6 @@ constexpr double kBottom = 384;
 // Okabe and Ito's colours, which the colour-blind tell apart; shapes differ as well.
 constexpr std::array<const char*, 8> kColours{"#0072b2", "#d55e00", "#009e73", "#cc79a7",
                                               "#56b4e9", "#e69f00", "#000000", "#8c6d31"};
-
-std::string format(const char* pattern, double value) {
-  char text[48];
-  std::snprintf(text, sizeof text, pattern, value);
-  return text;
-}
 
 // A coordinate on the page; hundredths suffice, and keep the bytes equal on all machines.
 std::string place(double value) { return format("%.2f", value); }

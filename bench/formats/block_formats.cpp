@@ -42,7 +42,7 @@ void round_q4_0(std::span<float> block) {
 // as a calibration would, with a factor of 16 left for larger values: no bits per row.
 class Nvfp4 final : public KvCodec {
  public:
-  double bits_per_value() const noexcept override { return 4.0 + 8.0 / kNvfp4Block; }
+  double bits_per_value(bool /*is_key*/) const noexcept override { return 4.0 + 8.0 / kNvfp4Block; }
 
   void round_trip(std::span<float> rows, const RowPlace& place) override {
     constexpr float kHeadroom = 16.0f;

@@ -2,10 +2,8 @@
 // The families of formats, a file each; registry.cpp gives them their names. Each function fails
 // where head_dim does not suit the format. Any thread.
 
-#include "bench/formats/group_search.h"
 #include "bench/formats/kv_codec.h"
 #include "bench/formats/parts.h"
-#include "config/kv_config.h"
 
 namespace tq::bench {
 
@@ -23,27 +21,14 @@ MadeCodec make_nvfp4(const KvCodecOptions& options);  // 16 values e2m1, scale e
 MadeCodec make_min_max(const KvCodecOptions& options, int bits);  // per row
 MadeCodec make_kivi(const KvCodecOptions& options, int bits);     // keys by channel
 
-// turbo_formats.cpp: TurboQuant (arXiv 2504.19874) and the store's variant of it.
-struct TurboFormat {
-  int bits = 4;
-  ScaleRule rule = ScaleRule::kUnbiased;
-  bool float_centroids = false;  // instead of int8 ones
-  RotationKind rotation = RotationKind::kAuto;
-  RotationScope scope = RotationScope::kShared;
-};
-MadeCodec make_turbo(const KvCodecOptions& options, const TurboFormat& format);
-MadeCodec make_turbo_ip(const KvCodecOptions& options, int bits);  // Algorithm 2
+// store_formats.cpp: what the KV store does, bit by bit.
+MadeCodec make_store(const KvCodecOptions& options, int bits);
+
+// turbo_formats.cpp: TurboQuant as its paper has it (arXiv 2504.19874).
+MadeCodec make_turbo_mse(const KvCodecOptions& options, int bits);  // Algorithm 1
+MadeCodec make_turbo_ip(const KvCodecOptions& options, int bits);   // Algorithm 2
 // A quarter of the channels at bits + 1, the others at bits.
 MadeCodec make_outlier(const KvCodecOptions& options, int bits);
-
-// searched_formats.cpp: rotated, then groups whose scale is searched and whose levels are fitted to
-// such scales.
-struct SearchedFormat {
-  int bits = 4;
-  int group = 32;  // 0: the row
-  SearchedScale scale = SearchedScale::kE5m3;
-};
-MadeCodec make_searched(const KvCodecOptions& options, const SearchedFormat& format);
 
 // trellis_formats.cpp: rotated, then trellis-coded, fp16 scale per row.
 MadeCodec make_trellis(const KvCodecOptions& options, int bits);

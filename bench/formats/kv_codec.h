@@ -36,7 +36,10 @@ class KvCodec {
   virtual ~KvCodec() = default;
 
   // Per number of head_dim, scales and all side data that a row needs included.
-  virtual double bits_per_value() const noexcept = 0;
+  virtual double bits_per_value(bool is_key) const noexcept = 0;
+  double mean_bits_per_value() const noexcept {
+    return (bits_per_value(true) + bits_per_value(false)) / 2;
+  }
 
   // rows [n_rows, head_dim], consecutive positions of one head, finite: replaced by what decoding
   // gives. n_rows is a block of the store (a multiple of 32).

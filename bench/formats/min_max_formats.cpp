@@ -32,7 +32,9 @@ class Kivi final : public KvCodec {
  public:
   Kivi(int head_dim, int bits) : dim_(static_cast<size_t>(head_dim)), bits_(bits) {}
 
-  double bits_per_value() const noexcept override { return bits_ + kSideBits / kKiviGroup; }
+  double bits_per_value(bool /*is_key*/) const noexcept override {
+    return bits_ + kSideBits / kKiviGroup;
+  }
 
   void round_trip(std::span<float> rows, const RowPlace& place) override {
     const size_t tile = dim_ * kKiviGroup;

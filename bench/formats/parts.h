@@ -1,6 +1,6 @@
 #pragma once
 // What the formats are made of: small floats, groups rounded on their own, state per head, and the
-// decorators that rotate or shift rows around another format. Each codec has one thread at a time.
+// decorator that rotates rows around another format. Each codec has one thread at a time.
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "bench/formats/kv_codec.h"
-#include "config/kv_config.h"
 #include "config/result.h"
 
 namespace tq::bench {
@@ -70,25 +69,8 @@ class PerHead {
   std::map<std::tuple<LayerIdx, int, bool>, T> held_;
 };
 
-enum class RotationScope : uint8_t {
-  kShared,   // one rotation for all, as in the store
-  kPerHead,  // one for each layer and head, keys and values alike
-};
-
-// Rows are rotated, coded by `inner`, and rotated back. The rotation comes from the seed: no bits.
-MadeCodec make_rotated(MadeCodec inner,
-                       const KvCodecOptions& options,
-                       RotationKind kind,
-                       RotationScope scope);
-
-// Rows are multiplied by a power of two of their (layer, head, half), which brings the largest
-// value of its first block between 8 and 16, and divided by it afterwards: for `inner` of a short
-// range. No bits per row.
-MadeCodec make_head_exponent(MadeCodec inner);
-
-// Keys lose the mean of the first block seen for their (layer, head) before they are coded by
-// `inner` and gain it afterwards. Softmax does not see such a shift, so a store need not add it
-// back. One vector per head: no bits per row. Values pass unchanged.
-std::unique_ptr<KvCodec> make_head_offset(std::unique_ptr<KvCodec> inner, int head_dim);
+// Rows are rotated, coded by `inner`, and rotated back. The rotation comes from the seed, one for
+// all heads, as in the store: no bits.
+MadeCodec make_rotated(MadeCodec inner, const KvCodecOptions& options);
 
 }  // namespace tq::bench

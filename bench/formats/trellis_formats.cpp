@@ -41,7 +41,7 @@ MadeCodec make_trellis(const KvCodecOptions& options, int bits) {
                                  [trellis = Trellis(trellis_levels(bits))](std::span<float> row) {
                                    round_trellis(trellis, row);
                                  });
-  return make_rotated(std::move(inner), options, RotationKind::kAuto, RotationScope::kShared);
+  return make_rotated(std::move(inner), options);
 }
 
 }  // namespace tq::bench

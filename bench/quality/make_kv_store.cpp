@@ -56,7 +56,7 @@ class CodedStore final : public KvStore {
   }
 
   double bits_per_value() const noexcept override {
-    return (k_codec_->bits_per_value() + v_codec_->bits_per_value()) / 2;
+    return (k_codec_->bits_per_value(true) + v_codec_->bits_per_value(false)) / 2;
   }
 
  private:

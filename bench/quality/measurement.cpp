@@ -134,7 +134,7 @@ QualityRow peer_row(const PeerFile& peer, int64_t context, const Subject& subjec
   row.kv = "peer " + peer.name;
   row.context = context;
   const auto codec = make_kv_codec(peer.name, {.head_dim = subject.spec().head_dim});
-  if (codec) row.bits_per_value = (*codec)->bits_per_value();
+  if (codec) row.bits_per_value = (*codec)->mean_bits_per_value();
   return row;
 }
 
@@ -174,6 +174,18 @@ Result<std::vector<QualityRow>> measure_context(const QualityOptions& options,
   return rows;
 }
 
+// windows_of() each text, one text after the other.
+Result<std::vector<std::vector<TokenId>>> windows_of_all(const std::vector<Text>& texts,
+                                                         int64_t n,
+                                                         int64_t n_tokens) {
+  std::vector<std::vector<TokenId>> windows;
+  for (const Text& text : texts) {
+    TQ_ASSIGN(auto some, windows_of(text, n, n_tokens));
+    windows.insert(windows.end(), some.begin(), some.end());
+  }
+  return windows;
+}
+
 // 16-bit KV first, then what was asked for.
 std::vector<std::string> with_reference(const QualityOptions& options) {
   std::vector<std::string> names{"bf16"};
@@ -200,11 +212,7 @@ Result<std::vector<QualityRow>> measure_divergence(const QualityOptions& options
     return measure_context(options, subject, context, windows, &peers);
   }
   for (const int64_t context : options.contexts) {
-    std::vector<std::vector<TokenId>> windows;
-    for (const Text& text : texts) {
-      TQ_ASSIGN(auto some, windows_of(text, context, options.text_tokens));
-      windows.insert(windows.end(), some.begin(), some.end());
-    }
+    TQ_ASSIGN(const auto windows, windows_of_all(texts, context, options.text_tokens));
     TQ_ASSIGN(auto measured, measure_context(options, subject, context, windows, nullptr));
     rows.insert(rows.end(), measured.begin(), measured.end());
   }
@@ -239,11 +247,8 @@ Result<std::vector<GenerationRow>> measure_generation(const QualityOptions& opti
   std::vector<GenerationRow> rows;
   rows.reserve(names.size());
   for (const std::string& name : names) rows.push_back({.kv = name, .score = {}});
-  std::vector<std::vector<TokenId>> prompts;
-  for (const Text& text : texts) {
-    TQ_ASSIGN(auto some, windows_of(text, options.prompt_tokens, 2 * options.prompt_tokens));
-    prompts.insert(prompts.end(), some.begin(), some.end());
-  }
+  TQ_ASSIGN(const auto prompts,
+            windows_of_all(texts, options.prompt_tokens, 2 * options.prompt_tokens));
   Progress progress(static_cast<int64_t>(names.size() * prompts.size()));
   for (const auto& prompt : prompts) {
     std::vector<TokenId> reference;

@@ -21,7 +21,7 @@ struct PeerFile {
 };
 
 struct QualityOptions {
-  std::vector<std::string> kv{"tq4", "tq4/tq3", "tq3", "tq2", "q8_0", "q4_0_rot", "q4_0"};
+  std::vector<std::string> kv{"tq8", "tq4", "tq4/tq3", "tq3", "tq2", "q8_0", "q4_0_rot", "q4_0"};
   std::vector<int64_t> contexts{512, 2048};  // tokens of a window; its second half is scored
   int64_t text_tokens = 4096;                // of each text, for divergence
   std::vector<int64_t> needle_lengths;       // none: no needle test

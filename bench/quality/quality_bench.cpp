@@ -31,7 +31,7 @@ struct Options {
 
 std::string list_of_formats() {
   std::string text = "Formats of --kv; K/V for two, coded:F to simulate one of the server's own:\n";
-  text += "  bf16, tq4, tq3, tq2: the server's, by its own kernels\n";
+  text += "  bf16, tq8, tq4, tq3, tq2: the server's, by its own kernels\n";
   for (const KvCodecEntry& entry : kv_codecs()) {
     text += "  " + std::string(entry.name) + ": " + std::string(entry.description) + "\n";
   }

@@ -114,28 +114,47 @@ TEST_CASE("kivi groups keys by channel and values by token", "[blocks]") {
   CHECK(round_trip("kivi4", by_token, kKeys) != by_token);
 }
 
-TEST_CASE("a head's offset leaves its keys before they are coded", "[blocks]") {
+// The least scale is 2^-17 of the exponent, and half of that is the least that is coded.
+TEST_CASE("rows of the store share the exponent of their tile, and no other", "[blocks]") {
   INFO("seed " << kSeed);
   Rng rng(kSeed, RngStream::kData);
-  const Rows noise = rows_of([&](size_t, size_t) { return rng.gaussian(); });
-  const auto shifted_by = [&](double size) {
-    Rows rows = noise;
-    for (size_t i = 0; i < rows.size(); ++i) {
-      rows[i] += static_cast<float>(size * static_cast<double>(i % kDim));
+  const Rows small = rows_of([&](size_t, size_t) { return 1e-6 * rng.gaussian(); });
+  Rows large = small;
+  for (size_t j = 0; j < kDim; ++j) large[j] = 1.0f;
+  const auto codec = make_kv_codec("tq4", {.head_dim = kDim}).value();
+  for (const RowPlace& place : {kKeys, kValues}) {
+    CAPTURE(place.is_key);
+    const Rows alone = round_trip(*codec, small, place);
+    CHECK(distance2(alone, small) < 0.01 * distance2(small, Rows(small.size(), 0.0f)));
+    const Rows shared = round_trip(*codec, large, place);
+    CHECK(std::any_of(shared.begin(), shared.begin() + kDim, [](float x) { return x != 0.0f; }));
+    CHECK(std::all_of(shared.begin() + kDim, shared.end(), [](float x) { return x == 0.0f; }));
+    Rows both = large;
+    both.insert(both.end(), small.begin(), small.end());
+    codec->round_trip(both, place);
+    CHECK(std::equal(shared.begin(), shared.end(), both.begin()));
+    CHECK(std::equal(alone.begin(), alone.end(), both.begin() + std::ssize(shared)));
+  }
+}
+
+TEST_CASE("rows of the store may have any size", "[blocks]") {
+  INFO("seed " << kSeed);
+  for (const char* name : {"tq8", "tq4", "tq3", "tq2"}) {
+    for (const RowPlace& place : {kKeys, kValues}) {
+      CAPTURE(name, place.is_key);
+      const auto scaled = [&](float size) {
+        Rng rng(kSeed, RngStream::kData);
+        const Rows rows = rows_of([&](size_t, size_t) { return size * rng.gaussian(); });
+        Rows got = round_trip(name, rows, place);
+        for (float& value : got) value /= size;
+        return got;
+      };
+      // Powers of two, so that every rounding is the same one.
+      const Rows usual = scaled(1.0f);
+      CHECK(scaled(0x1p-40f) == usual);
+      CHECK(scaled(0x1p+40f) == usual);
     }
-    return rows;
-  };
-  const auto codec = make_kv_codec("tq4+off", {.head_dim = kDim}).value();
-  const Rows rows = shifted_by(10.0);
-  const double without = distance2(round_trip("tq4", noise, kKeys), noise);
-  // Nothing but the noise is coded, less its own mean, which is 1/32 of its energy.
-  CHECK(distance2(round_trip(*codec, rows, kKeys), rows) == Approx(without).epsilon(0.06));
-  // The first block's offset stays; other heads have their own; values have none.
-  const Rows later = shifted_by(20.0);
-  CHECK(distance2(round_trip(*codec, later, kKeys), later) > 100.0 * without);
-  const RowPlace other{.kv_head = 1, .is_key = true};
-  CHECK(distance2(round_trip(*codec, later, other), later) < 1.1 * without);
-  CHECK(round_trip(*codec, rows, kValues) == round_trip("tq4", rows, kValues));
+  }
 }
 
 TEST_CASE("outlier channels get the wider codes", "[blocks]") {
