@@ -75,8 +75,7 @@ class CpuBackend final : public PagedAttention {
 
   int head_dim() const noexcept { return layout().shape().head_dim; }
   int group() const noexcept { return options_.n_heads / layout().shape().n_kv_heads; }
-  HalfView sealed_k(int head) const;
-  HalfView sealed_v(int head) const;
+  HalfView sealed_half(bool is_key, int head) const;
   KvView view(const AttendCall& call, const AttnItem& item) const;
   void run(int n_items, bool worth_threads, ThreadPool::Function fn, void* context) noexcept;
 
@@ -245,29 +244,18 @@ Result<void> CpuBackend::attend(const AttendCall& call) {
   return {};
 }
 
-HalfView CpuBackend::sealed_k(int head) const {
+HalfView CpuBackend::sealed_half(bool is_key, int head) const {
   const quant::BlockLayout& l = layout();
-  HalfView half{.bits = l.sealed_k_tile().bits,
-                .offset = l.sealed_k(head, 0),
-                .tile_bytes = l.sealed_k_tile().bytes()};
-  if (store_.k_codec() == nullptr) return half;
-  half.scale_offset = l.k_scales(head, 0);
-  half.scale_bytes = static_cast<size_t>(l.n_k_groups()) * kTile;
-  half.exponent_offset = l.k_exponent(head, 0);
-  half.levels = store_.k_codec()->levels().data();
-  return half;
-}
-
-HalfView CpuBackend::sealed_v(int head) const {
-  const quant::BlockLayout& l = layout();
-  HalfView half{.bits = l.sealed_v_tile().bits,
-                .offset = l.sealed_v(head, 0),
-                .tile_bytes = l.sealed_v_tile().bytes()};
-  if (store_.v_codec() == nullptr) return half;
-  half.scale_offset = l.v_scales(head, 0);
-  half.scale_bytes = static_cast<size_t>(l.n_v_groups()) * kTile;
-  half.exponent_offset = l.v_exponent(head, 0);
-  half.levels = store_.v_codec()->levels().data();
+  const quant::RowCodec* const codec = is_key ? store_.k_codec() : store_.v_codec();
+  const quant::TileShape tile = is_key ? l.sealed_k_tile() : l.sealed_v_tile();
+  HalfView half{.bits = tile.bits,
+                .offset = is_key ? l.sealed_k(head, 0) : l.sealed_v(head, 0),
+                .tile_bytes = tile.bytes()};
+  if (codec == nullptr) return half;
+  half.scale_offset = is_key ? l.k_scales(head, 0) : l.v_scales(head, 0);
+  half.scale_bytes = static_cast<size_t>(codec->shape().n_groups()) * kTile;
+  half.exponent_offset = is_key ? l.k_exponent(head, 0) : l.v_exponent(head, 0);
+  if (!codec->levels().empty()) half.levels = codec->levels().data();
   return half;
 }
 
@@ -294,8 +282,8 @@ KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
   const int head = item.kv_head;
   kv.hot_k = hot_half(l.hot_k(head, 0), l.hot_k_tile());
   kv.hot_v = hot_half(l.hot_v(head, 0), l.hot_v_tile());
-  kv.sealed_k = sealed_k(head);
-  kv.sealed_v = sealed_v(head);
+  kv.sealed_k = sealed_half(true, head);
+  kv.sealed_v = sealed_half(false, head);
   return kv;
 }
 
