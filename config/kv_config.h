@@ -51,14 +51,13 @@ struct KvConfig {
   RotationKind rotation = RotationKind::kAuto;
   uint64_t seed = 0x5eed;  // of every rotation; same seed, same codes
 
-  int block_tokens = 32;  // tokens per block: a multiple of 32
-  int sink_tokens =
-      64;  // first tokens of a sequence, kept 16 bit for good: a multiple of block_tokens
-  int window_tokens =
-      128;  // at least that many last tokens stay 16 bit: a multiple of block_tokens
-  int seal_stride_tokens =
-      128;  // blocks are sealed when a position crosses a multiple of this, so what a
-            // token attends to depends on its position alone, never on the batch
+  // Counts of tokens; all but the first are multiples of it.
+  int block_tokens = 32;    // of a block: a multiple of 32
+  int sink_tokens = 64;     // first ones of a sequence, kept 16 bit for good
+  int window_tokens = 256;  // at least so many last ones stay 16 bit: quant/README.md, "Levers"
+  // Blocks are sealed when a position crosses a multiple of this, so what a token attends to
+  // depends on its position alone, never on the batch.
+  int seal_stride_tokens = 128;
   uint64_t budget_bytes = 0;  // for both pools; 0: a share of free memory, printed in the plan
   bool prefix_cache = true;
 };

@@ -84,7 +84,7 @@ TEST_CASE("every flag reaches its field") {
                                 "--kv-memory",
                                 "2GiB",
                                 "--kv-window",
-                                "256",
+                                "192",
                                 "--kv-sink",
                                 "32",
                                 "--kv-seed",
@@ -154,7 +154,7 @@ TEST_CASE("every flag reaches its field") {
                                 "64"});
   REQUIRE(to_string(s.engine.kv.formats) == "tq4/tq3");
   REQUIRE(s.engine.kv.budget_bytes == 2ull << 30);
-  REQUIRE(s.engine.kv.window_tokens == 256);
+  REQUIRE(s.engine.kv.window_tokens == 192);
   REQUIRE(s.engine.kv.sink_tokens == 32);
   REQUIRE(s.engine.kv.seal_stride_tokens == 64);
   REQUIRE(s.engine.kv.seed == 7);

@@ -218,7 +218,7 @@ class Suite:
     def test_long_answer_seals_blocks(self):
         """A context past sink and window holds codes: blocks of the sealed pool are in use."""
         seen = []
-        stream = self.chat("Tell me everything. " * 120, max_tokens=64, stream=True,
+        stream = self.chat("Tell me everything. " * 160, max_tokens=64, stream=True,
                            extra_body={"ignore_eos": True})
         for chunk in stream:
             if len(seen) < 3 and chunk.choices and chunk.choices[0].delta.content:
@@ -291,13 +291,13 @@ def same_alone_and_together(binary, model, kv):
                                max_retries=0)
         name = client.models.list().data[0].id
         prompts = ["Chapter %d. %s What happens next?" % (i, "The ship sails on and on. " * n)
-                   for i, n in enumerate((60, 75, 90, 105))]
+                   for i, n in enumerate((90, 105, 120, 135))]
 
         def answer(i):
             whole = client.chat.completions.create(
                 model=name, messages=user(prompts[i]), temperature=0, max_tokens=24,
                 extra_body={"ignore_eos": True})
-            check(whole.usage.prompt_tokens > 384, "%d tokens" % whole.usage.prompt_tokens)
+            check(whole.usage.prompt_tokens > 576, "%d tokens" % whole.usage.prompt_tokens)
             return whole.choices[0].message.content
 
         together = [None] * len(prompts)

@@ -126,8 +126,8 @@ TEST_CASE("the text tells bytes per token, the ratio, tokens and sequences") {
   REQUIRE(plan.ok());
   const std::string text = plan->describe();
   INFO(text);
-  // 30 layers x 3 heads x 2 x 64 values x 16 bit; tq4 adds a 16-bit scale to 64 4-bit codes: 4.25
-  // / 16.
+  // 30 layers x 3 heads x 2 x 64 values x 16 bit; tq4 has 4-bit codes, a byte for 16 of a key's and
+  // one for 64 of a value's, and exponents: 4.318 / 16.
   CHECK(text.find("23040 bytes per token") != std::string::npos);
   CHECK(text.find("6218 bytes per token (tq4, 0.2699 of bf16)") != std::string::npos);
   CHECK(plan->ratio() <= 0.27);
