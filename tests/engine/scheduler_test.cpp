@@ -136,9 +136,10 @@ TEST_CASE("admission is by priority, then arrival") {
 }
 
 TEST_CASE("what is sealed follows the position alone") {
-  // Defaults: blocks of 32, sinks 64, window 128, stride 128. At 256, [64, 128) is sealed; at 384
-  // to 256.
-  Bench bench(roomy());
+  // Blocks of 32, sinks 64, window 128, stride 128. At 256, [64, 128) is sealed; at 384 to 256.
+  SchedulerOptions options = roomy();
+  options.kv.window_tokens = 128;
+  Bench bench(options);
   REQUIRE(bench.scheduler.submit(kA, prompt(256), 0).ok());
   bench.run_to(kA, 257);
   CHECK(bench.scheduler.find(kA)->sealed_blocks.empty());
