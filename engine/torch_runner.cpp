@@ -61,9 +61,11 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& con
                                                    .pool = pool.get()}));
   TQ_ASSIGN(const kernels::LinearFn linear, kernels::find_linear(attention->name()));
   try {
-    TQ_ASSIGN(auto decoder,
-              models::make_decoder(source, *attention,
-                                   {.dtype = config.dtype, .linear = linear, .pool = pool.get()}));
+    TQ_ASSIGN(auto decoder, models::make_decoder(source, *attention,
+                                                 {.dtype = config.dtype,
+                                                  .linear = linear,
+                                                  .pool = pool.get(),
+                                                  .positions_max = config.context_max}));
     TQ_ASSIGN(auto arena, attention->allocate(pools));
     return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(pool), std::move(attention),
                                                         std::move(arena), std::move(decoder)));

@@ -54,6 +54,11 @@ Result<KeyBias> KeyBias::create(std::span<const float> bias,
                      std::to_string(turns.n_pairs()) + " pairs",
                  "key_bias"};
   }
+  for (const float value : bias) {
+    if (!std::isfinite(value)) {
+      return Error{Code::kInvalidArgument, "a key bias is NaN or infinite", "key_bias"};
+    }
+  }
   KeyBias result(turns);
   result.n_kv_heads_ = n_kv_heads;
   result.head_dim_ = static_cast<int>(dim);

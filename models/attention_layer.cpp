@@ -47,15 +47,23 @@ Result<AttentionLayer> AttentionLayer::load(const WeightSource& source,
   return loaded;
 }
 
-Result<void> AttentionLayer::keep_key_bias_out(float least, const kernels::TileTurns& turns) {
-  if (qkv_.bias().empty() || k_norm_) return {};  // a norm of the biased key is not a sum
-  const std::span<float> bias = qkv_.bias().subspan(static_cast<size_t>(n_heads_ * head_dim_),
-                                                    static_cast<size_t>(n_kv_heads_ * head_dim_));
-  const bool is_large = std::any_of(bias.begin(), bias.end(),
-                                    [least](float value) { return std::abs(value) >= least; });
-  if (!is_large) return {};
-  TQ_ASSIGN(key_bias_, kernels::KeyBias::create(bias, static_cast<int>(n_kv_heads_), turns));
-  std::fill(bias.begin(), bias.end(), 0.0f);
+float AttentionLayer::key_bias_max() const noexcept {
+  const std::span<const float> bias = qkv_.bias();
+  if (bias.empty() || k_norm_) return 0.0f;  // a norm of the biased key is not a sum
+  float largest = 0.0f;
+  for (const float value : bias.subspan(static_cast<size_t>(n_heads_ * head_dim_),
+                                        static_cast<size_t>(n_kv_heads_ * head_dim_))) {
+    largest = std::max(largest, std::abs(value));
+  }
+  return largest;
+}
+
+Result<void> AttentionLayer::keep_key_bias_out(const kernels::TileTurns& turns) {
+  const auto first = static_cast<size_t>(n_heads_ * head_dim_);
+  const auto n = static_cast<size_t>(n_kv_heads_ * head_dim_);
+  TQ_ASSIGN(key_bias_, kernels::KeyBias::create(qkv_.bias().subspan(first, n),
+                                                static_cast<int>(n_kv_heads_), turns));
+  qkv_.clear_bias(first, n);
   return {};
 }
 

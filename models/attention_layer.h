@@ -33,9 +33,11 @@ class AttentionLayer {
                                      const Rope& rope,
                                      kernels::PagedAttention& attention);
 
-  // Keys are appended without their bias, and attention is told of it, if one of them reaches
-  // `least`. turns outlives the layer.
-  Result<void> keep_key_bias_out(float least, const kernels::TileTurns& turns);
+  // Largest magnitude of the keys' biases that could be kept out of the store; 0 without any.
+  float key_bias_max() const noexcept;
+  // From now on keys are appended without their bias, and attention is told of it. turns outlives
+  // the layer.
+  Result<void> keep_key_bias_out(const kernels::TileTurns& turns);
 
   // x, result [n_tokens, hidden].
   Result<at::Tensor> forward(const at::Tensor& x, const StepContext& step) const;

@@ -45,6 +45,7 @@ struct DecoderOptions {
   // (kernels/key_bias.h): codes have the precision of their largest part. Qwen 2 and 2.5 reach
   // hundreds in some layers; below, the exact share of the scores costs more than it is worth.
   float key_bias_min = 10.0f;
+  int64_t positions_max = 0;  // that will be asked for; 0: the model's context
 };
 
 // attention outlives the decoder. An unknown family, or a tensor that is missing or has the wrong

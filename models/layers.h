@@ -1,9 +1,12 @@
 #pragma once
 // Layers: what decoders are made of. Each loads its weights from a WeightSource by name and maps
-// [n_tokens, n] fp32 tensors to [n_tokens, m]. Engine thread only; immutable after loading.
+// [n_tokens, n] fp32 tensors to [n_tokens, m]. Engine thread only; immutable once the
+// decoder is loaded.
 
 #include <ATen/core/Tensor.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
@@ -39,7 +42,11 @@ class Linear {
   at::Tensor rows(std::span<const TokenId> outputs) const;
 
   int64_t n_outputs() const noexcept { return weights_.n_outputs(); }
-  std::span<float> bias() noexcept { return bias_; }  // [n_outputs], or empty
+  std::span<const float> bias() const noexcept { return bias_; }  // [n_outputs], or empty
+  // Zeros the biases of outputs [first, first + n).
+  void clear_bias(size_t first, size_t n) noexcept {
+    std::fill_n(bias_.begin() + static_cast<ptrdiff_t>(first), n, 0.0f);
+  }
   uint64_t bytes() const noexcept { return weights_.bytes() + bias_.size() * sizeof(float); }
 
  private:

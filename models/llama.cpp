@@ -35,8 +35,8 @@ class Llama final : public Decoder {
   static Result<std::unique_ptr<Llama>> load(const WeightSource& source,
                                              kernels::PagedAttention& attention,
                                              const Compute& compute);
-  // See DecoderOptions::key_bias_min.
-  Result<void> keep_key_biases_out(float least);
+  // See DecoderOptions.
+  Result<void> keep_key_biases_out(float least, int64_t positions_max);
 
   const ModelSpec& spec() const noexcept override { return spec_; }
   uint64_t weight_bytes() const noexcept override;
@@ -53,7 +53,7 @@ class Llama final : public Decoder {
 
   ModelSpec spec_;
   std::unique_ptr<Rope> rope_;                 // the layers point at it
-  std::unique_ptr<kernels::TileTurns> turns_;  // of models with biases; as rope_
+  std::unique_ptr<kernels::TileTurns> turns_;  // where a layer keeps its key bias out; as rope_
   Linear embedding_;                           // [vocab_size, hidden]
   std::vector<Layer> layers_;
   RmsNorm final_norm_;
@@ -102,10 +102,12 @@ Result<std::unique_ptr<Llama>> Llama::load(const WeightSource& source,
   return model;
 }
 
-Result<void> Llama::keep_key_biases_out(float least) {
-  if (!spec_.qkv_bias) return {};
-  turns_ = std::make_unique<kernels::TileTurns>(rope_->pairs(), spec_.context_max);
-  for (Layer& layer : layers_) TQ_TRY(layer.attention.keep_key_bias_out(least, *turns_));
+Result<void> Llama::keep_key_biases_out(float least, int64_t positions_max) {
+  for (Layer& layer : layers_) {
+    if (layer.attention.key_bias_max() < least) continue;
+    if (!turns_) turns_ = std::make_unique<kernels::TileTurns>(rope_->pairs(), positions_max);
+    TQ_TRY(layer.attention.keep_key_bias_out(*turns_));
+  }
   return {};
 }
 
@@ -162,7 +164,9 @@ Result<std::unique_ptr<Decoder>> make_llama(const WeightSource& source,
       .linear = options.linear,
       .pool = options.pool};
   TQ_ASSIGN(std::unique_ptr<Llama> model, Llama::load(source, attention, compute));
-  TQ_TRY(model->keep_key_biases_out(options.key_bias_min));
+  TQ_TRY(model->keep_key_biases_out(options.key_bias_min, options.positions_max > 0
+                                                              ? options.positions_max
+                                                              : source.spec().context_max));
   return std::unique_ptr<Decoder>(std::move(model));
 }
 

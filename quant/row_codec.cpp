@@ -41,6 +41,19 @@ constexpr bool is_ascending(const Fitted& fitted) {
 }
 static_assert(std::all_of(std::begin(kFitted), std::end(kFitted), is_ascending));
 
+// What look-ups by cells of 128 steps rely on (kernels/cpu/seal_avx2.cpp): boundaries are farther
+// apart than a cell, and none lies in the outermost of 32.
+constexpr bool suits_cells(const Fitted& fitted) {
+  constexpr int kHalfStep = ScaleSearch::kStepsPerLevel / 2;
+  for (size_t k = 0; fitted.bits < 8 && k + 1 < size_t{1} << fitted.bits; ++k) {
+    const int boundary = kHalfStep * (fitted.levels[k] + fitted.levels[k + 1]);
+    if (boundary <= -1920 || boundary >= 1920) return false;
+    if (k > 0 && kHalfStep * (fitted.levels[k + 1] - fitted.levels[k - 1]) <= 128) return false;
+  }
+  return true;
+}
+static_assert(std::all_of(std::begin(kFitted), std::end(kFitted), suits_cells));
+
 // For the largest group that is not above shape.group.
 const Fitted* find_fitted(const RowShape& shape) {
   const Fitted* best = nullptr;

@@ -30,7 +30,7 @@ float scale_value(uint8_t scale) noexcept;
 
 // The exponent that rows share whose largest magnitude is `largest`, with a bias of 127: so much
 // that it is below 2^exponent. 0, for which every value decodes to 0, below 2^-100. Magnitudes
-// over 2^126 saturate.
+// over 1.875 * 2^126 saturate.
 uint8_t shared_exponent(float largest) noexcept;
 // 2^(exponent - 127); 0 for 0.
 float exponent_value(uint8_t exponent) noexcept;
@@ -44,7 +44,8 @@ struct RowShape {
 };
 
 // How the encoder finds a scale: candidates are n_candidates neighbouring magnitudes, the first one
-// the largest of 1..kLargest whose value is not above `from` times the group's largest magnitude.
+// the largest of 1..kLargest whose value is not above `from` times the group's largest magnitude,
+// as an fp16.
 struct ScaleSearch {
   static constexpr int kLargest = 0x7f;        // the magnitude of 1.875
   static constexpr float kTiny = 0x1p-18f;     // smaller groups have scale 0: half the least scale

@@ -4,7 +4,7 @@
 // whatever its neighbours), after a simd_*.h, dot_body.h and tile_body.h.
 //
 // Simd names: F and I are vectors of kLanes floats and 32-bit integers; a `Table` holds the int8
-// centroids, a `Packed` the words of kLanes lanes.
+// levels, a `Packed` the words of kLanes lanes.
 //
 // A query's result depends on its own coefficients, on its sequence's tiles in their order and on
 // its position. Nothing else: a tile that it does not see is skipped, a token that it does not see
@@ -15,8 +15,8 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 constexpr int kVectors = kTile / Simd::kLanes;  // of one query's scores of a tile
 constexpr float kRescaleAbove = 8.0f;           // powers of two by which weights may exceed 1
 constexpr float kInt16Max = 32767.0f;
-// Weights below this times any scale add nothing to a float sum whose largest weight is at least
-// 2^-8; skipping them keeps 32767 / weight finite.
+// Weights below this, times scales of up to 1.875, add nothing to a float sum whose largest weight
+// is at least 2^-8; skipping them keeps 32767 / weight finite.
 constexpr float kWeightMin = 1e-30f;
 constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
 

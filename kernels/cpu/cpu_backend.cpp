@@ -20,6 +20,11 @@ namespace {
 static_assert(kTile == quant::kTileTokens);
 static_assert(kHeadDimMax == limits::kHeadDimMax);
 static_assert(kKeyGroup == quant::kKeyGroup && kValueGroup == quant::kValueGroup);
+static_assert(kLevelUnit == quant::kLevelUnit);
+static_assert(kStepsPerLevel == quant::ScaleSearch::kStepsPerLevel);
+static_assert(kStepsMax == quant::ScaleSearch::kStepsMax);
+static_assert(kLargestScale == quant::ScaleSearch::kLargest);
+static_assert(kTinyGroup == quant::ScaleSearch::kTiny);
 static_assert(kQueriesMax >= kGroupMax);
 
 // Below this many tiles x queries a call is done before another thread would have woken.
@@ -213,12 +218,12 @@ Result<void> CpuBackend::seal(const SealCall& call) {
       const SealTile k{.hot = hot + l.hot_k(head, tile),
                        .sealed = codes + l.sealed_k(head, tile),
                        .scales = store_.k_codec() ? scales + l.k_scales(head, tile) : nullptr,
-                       .exponent = scales + l.k_exponent(head, tile),
+                       .exponent = store_.k_codec() ? scales + l.k_exponent(head, tile) : nullptr,
                        .is_key = true};
       const SealTile v{.hot = hot + l.hot_v(head, tile),
                        .sealed = codes + l.sealed_v(head, tile),
                        .scales = store_.v_codec() ? scales + l.v_scales(head, tile) : nullptr,
-                       .exponent = scales + l.v_exponent(head, tile),
+                       .exponent = store_.v_codec() ? scales + l.v_exponent(head, tile) : nullptr,
                        .is_key = false};
       if (!seal_tile(k, store_.k_codec()) || !seal_tile(v, store_.v_codec())) {
         return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};

@@ -12,9 +12,15 @@ namespace tq::kernels::cpu {
 inline constexpr int kTile = 32;        // tokens per tile: quant::kTileTokens
 inline constexpr int kQueriesMax = 64;  // queries (rows x group) of one QueryBlock
 inline constexpr int kPartTiles = 16;   // a part is so many tiles of a sequence, whatever else runs
-inline constexpr int kHeadDimMax = 256;  // limits::kHeadDimMax
-inline constexpr int kKeyGroup = 16;     // quant::kKeyGroup
-inline constexpr int kValueGroup = 64;   // quant::kValueGroup
+inline constexpr int kHeadDimMax = 256;             // limits::kHeadDimMax
+inline constexpr int kKeyGroup = 16;                // quant::kKeyGroup
+inline constexpr int kValueGroup = 64;              // quant::kValueGroup
+inline constexpr float kLevelUnit = 1.0f / 127.0f;  // quant::kLevelUnit
+// quant::ScaleSearch:
+inline constexpr int kStepsPerLevel = 16;
+inline constexpr int kStepsMax = 6000;
+inline constexpr int kLargestScale = 0x7f;
+inline constexpr float kTinyGroup = 0x1p-18f;
 
 // One half (K or V) of one KV head in a block: where its tiles lie and how they are coded.
 struct HalfView {
@@ -22,7 +28,7 @@ struct HalfView {
   size_t offset = 0;  // bytes from the block's start to tile 0
   size_t tile_bytes = 0;
   size_t scale_offset = 0;         // bytes from the scales' start to those of tile 0
-  size_t scale_bytes = 0;          // of a tile: [n_groups][32 tokens], as in quant/row_codec.h
+  size_t scale_bytes = 0;          // of a tile: [n_groups][32 tokens], quant/block_layout.h
   size_t exponent_offset = 0;      // bytes from the scales' start to the exponent of tile 0
   const int8_t* levels = nullptr;  // 2^bits; null for 16 and 8 bits
 };

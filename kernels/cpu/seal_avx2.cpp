@@ -10,10 +10,6 @@ namespace tq::kernels::cpu::rows_avx2 {
 namespace {
 
 constexpr int kLanes = 8;
-constexpr int kStepsPerLevel = 16;  // as the constants below: quant::ScaleSearch
-constexpr int kStepsMax = 6000;
-constexpr int kLargestScale = 0x7f;
-constexpr float kTiny = 0x1p-18f;
 
 // The tile's rows as floats, [head_dim][32 tokens], and then its codes.
 struct Rows {
@@ -263,7 +259,7 @@ struct Group {
       high.consider(minus.sum.high, value.high, _mm256_or_si256(byte.high, sign));
     }
     const auto unless_tiny = [](__m256i scale, __m256 size) {
-      const __m256 tiny = _mm256_cmp_ps(size, _mm256_set1_ps(kTiny), _CMP_LT_OQ);
+      const __m256 tiny = _mm256_cmp_ps(size, _mm256_set1_ps(kTinyGroup), _CMP_LT_OQ);
       return _mm256_andnot_si256(_mm256_castps_si256(tiny), scale);
     };
     return {unless_tiny(low.scale, most.low), unless_tiny(high.scale, most.high)};

@@ -19,7 +19,7 @@ inline float level_unit(uint8_t exponent) {
   const uint32_t bits = static_cast<uint32_t>(exponent) << 23;
   float power;
   __builtin_memcpy(&power, &bits, sizeof power);
-  return power * (1.0f / 127.0f);
+  return power * kLevelUnit;
 }
 
 inline TileRef find_tile(const KvView& kv, int tile) {

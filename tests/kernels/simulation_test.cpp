@@ -30,6 +30,11 @@ WorldOptions random_options(const std::string& backend, quant::Rng& rng) {
   options.data = kData[rng.below(3)];
   options.seed = rng.bits();
   options.pools = {.hot_blocks = 48, .sealed_blocks = 24};
+  if (rng.below(2) == 0) {
+    options.key_bias = 0.3f;
+    options.rope_pairs = options.attention.shape.head_dim / (rng.below(2) == 0 ? 2 : 4);
+    options.rope_interleaved = rng.below(2) == 0;
+  }
   return options;
 }
 
