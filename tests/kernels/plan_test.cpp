@@ -2,9 +2,11 @@
 // calls.
 #include <catch2/catch.hpp>
 
+#include <cmath>
 #include <functional>
 #include <limits>
 
+#include "kernels/batch_check.h"
 #include "tests/kernels/world.h"
 
 namespace tq::kernels::test {
@@ -100,6 +102,52 @@ TEST_CASE("plan() refuses malformed batches and names the field", "[plan]") {
       CHECK(names(plan.error(), one.field));
     }
   }
+}
+
+TEST_CASE("a key bias that does not fit is refused", "[plan]") {
+  const TileTurns turns({.frequencies = std::vector<float>(32, 0.1f)}, 64);  // positions below 64
+  const auto bias_of = [&](int n_kv_heads, int head_dim) {
+    return KeyBias::create(std::vector<float>(static_cast<size_t>(n_kv_heads * head_dim), 1.0f),
+                           n_kv_heads, turns);
+  };
+  CHECK(names(bias_of(0, 64).error(), "key_bias"));
+  CHECK(names(bias_of(1, 32).error(), "key_bias"));  // fewer coordinates than turn
+  CHECK(names(KeyBias::create(std::vector<float>(64, INFINITY), 1, turns).error(), "key_bias"));
+  for (const std::string& name : backends_under_test()) {
+    INFO(name);
+    const auto backend = make_test_backend(name, attention_options());
+    KvArena arena = backend->allocate({.hot_blocks = 8, .sealed_blocks = 6}).value();
+    const AttnPlan* const plan = backend->plan(good_batch(), arena).value();
+    const std::vector<float> q(41 * 128);
+    std::vector<float> out(q.size());
+    for (const int n_kv_heads : {1, 2}) {  // the batch reaches position 70; heads are one
+      const KeyBias bias = bias_of(n_kv_heads, 64).value();
+      const auto refused = backend->attend({.plan = plan,
+                                            .arena = &arena,
+                                            .layer = 1,
+                                            .scale = 0.125f,
+                                            .key_bias = &bias,
+                                            .q = q,
+                                            .out = out});
+      CHECK(names(refused.error(), "key_bias"));
+    }
+  }
+}
+
+TEST_CASE("sealed blocks hold the positions that hot ones leave free", "[plan]") {
+  const auto positions = [](std::vector<int32_t> hot_first, int32_t n_sealed) {
+    PagedBatch batch;
+    batch.hot_indptr = {0, static_cast<int32_t>(hot_first.size())};
+    batch.hot_first = std::move(hot_first);
+    batch.sealed_indptr = {0, n_sealed};
+    std::vector<int32_t> found;
+    sealed_positions(batch, 0, 32, found);
+    return found;
+  };
+  CHECK(positions({64, 96}, 2) == std::vector<int32_t>{0, 32});
+  CHECK(positions({0, 32, 128}, 2) == std::vector<int32_t>{64, 96});
+  CHECK(positions({0, 64, 160}, 3) == std::vector<int32_t>{32, 96, 128});
+  CHECK(positions({0}, 0).empty());
 }
 
 TEST_CASE("append, attend and seal refuse wrong spans, layers and blocks", "[plan]") {
