@@ -26,9 +26,10 @@ std::optional<KvFormat> find_format(std::string_view name) {
 Error unknown_format(std::string_view text, std::string_view part) {
   std::string known;
   for (const KvFormat format : kFormats) known.append(to_string(format)).append(", ");
+  for (const KvPreset& preset : kPresets) known.append(preset.name).append(", ");
   return Error{Code::kInvalidArgument,
                "unknown KV format '" + std::string(part) + "' in '" + std::string(text) +
-                   "'; one of " + known + "a pair K/V such as tq4/tq3, quality, balanced or small",
+                   "'; one of " + known + "or a pair K/V such as tq4/tq3",
                "--kv"};
 }
 

@@ -25,6 +25,12 @@ void write_bits(std::byte* tile, size_t index, int shift, int width, uint32_t va
   std::memcpy(tile + 4 * index, &word, sizeof word);
 }
 
+void check_tile(const BlockLayout& layout, int kv_head, int tile) noexcept {
+  TQ_CHECK(
+      kv_head >= 0 && kv_head < layout.shape().n_kv_heads && tile >= 0 && tile < layout.n_tiles(),
+      "KV head or tile out of range", kv_head, tile);
+}
+
 Error bad(std::string where, std::string message) {
   return Error{Code::kInvalidArgument, std::move(message), std::move(where)};
 }
@@ -84,8 +90,7 @@ Result<BlockLayout> BlockLayout::create(KvShape shape, KvFormats formats, int bl
 }
 
 size_t BlockLayout::k_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept {
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
-           "KV head or tile out of range", kv_head, tile);
+  check_tile(*this, kv_head, tile);
   const size_t per_head = static_cast<size_t>(n_tiles()) * (k.bytes() + v.bytes());
   return static_cast<size_t>(kv_head) * per_head + static_cast<size_t>(tile) * k.bytes();
 }
@@ -114,16 +119,14 @@ size_t BlockLayout::scales_per_head() const noexcept {
 
 size_t BlockLayout::k_scales(int kv_head, int tile) const noexcept {
   TQ_CHECK(n_k_groups() > 0, "bf16 keys have no scales");
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
-           "KV head or tile out of range", kv_head, tile);
+  check_tile(*this, kv_head, tile);
   return static_cast<size_t>(kv_head) * scales_per_head() +
          static_cast<size_t>(tile * n_k_groups() * kTileTokens);
 }
 
 size_t BlockLayout::v_scales(int kv_head, int tile) const noexcept {
   TQ_CHECK(n_v_groups() > 0, "bf16 values have no scales");
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
-           "KV head or tile out of range", kv_head, tile);
+  check_tile(*this, kv_head, tile);
   return static_cast<size_t>(kv_head) * scales_per_head() +
          static_cast<size_t>(block_tokens_ * n_k_groups()) +
          static_cast<size_t>(tile * n_v_groups() * kTileTokens);
@@ -135,14 +138,12 @@ size_t BlockLayout::exponent(int kv_head, int half, int tile) const noexcept {
 }
 
 size_t BlockLayout::k_exponent(int kv_head, int tile) const noexcept {
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
-           "KV head or tile out of range", kv_head, tile);
+  check_tile(*this, kv_head, tile);
   return exponent(kv_head, 0, tile);
 }
 
 size_t BlockLayout::v_exponent(int kv_head, int tile) const noexcept {
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
-           "KV head or tile out of range", kv_head, tile);
+  check_tile(*this, kv_head, tile);
   return exponent(kv_head, 1, tile);
 }
 

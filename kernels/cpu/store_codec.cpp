@@ -147,28 +147,24 @@ void StoreCodec::append_token(std::byte* hot_block,
 Result<void> StoreCodec::seal_layer(const std::byte* hot_block,
                                     std::byte* codes,
                                     uint8_t* scales) const {
-  for (int head = 0; head < layout_.shape().n_kv_heads; ++head) {
-    for (int tile = 0; tile < layout_.n_tiles(); ++tile) {
-      const bool k_coded = k_codec() != nullptr;
-      TQ_TRY(seal_tile({.codec = k_codec(),
-                        .is_key = true,
-                        .head_dim = layout_.shape().head_dim,
-                        .from = layout_.hot_k_tile(),
-                        .to = layout_.sealed_k_tile(),
-                        .hot = hot_block + layout_.hot_k(head, tile),
-                        .sealed = codes + layout_.sealed_k(head, tile),
-                        .scales = k_coded ? scales + layout_.k_scales(head, tile) : nullptr,
-                        .exponent = k_coded ? scales + layout_.k_exponent(head, tile) : nullptr}));
-      const bool v_coded = v_codec() != nullptr;
-      TQ_TRY(seal_tile({.codec = v_codec(),
-                        .is_key = false,
-                        .head_dim = layout_.shape().head_dim,
-                        .from = layout_.hot_v_tile(),
-                        .to = layout_.sealed_v_tile(),
-                        .hot = hot_block + layout_.hot_v(head, tile),
-                        .sealed = codes + layout_.sealed_v(head, tile),
-                        .scales = v_coded ? scales + layout_.v_scales(head, tile) : nullptr,
-                        .exponent = v_coded ? scales + layout_.v_exponent(head, tile) : nullptr}));
+  const quant::BlockLayout& l = layout_;
+  const auto half = [&](bool is_key, int head, int tile) {
+    TileSeal seal{.codec = is_key ? k_codec() : v_codec(),
+                  .is_key = is_key,
+                  .head_dim = l.shape().head_dim,
+                  .from = is_key ? l.hot_k_tile() : l.hot_v_tile(),
+                  .to = is_key ? l.sealed_k_tile() : l.sealed_v_tile(),
+                  .hot = hot_block + (is_key ? l.hot_k(head, tile) : l.hot_v(head, tile)),
+                  .sealed = codes + (is_key ? l.sealed_k(head, tile) : l.sealed_v(head, tile))};
+    if (seal.codec == nullptr) return seal;
+    seal.scales = scales + (is_key ? l.k_scales(head, tile) : l.v_scales(head, tile));
+    seal.exponent = scales + (is_key ? l.k_exponent(head, tile) : l.v_exponent(head, tile));
+    return seal;
+  };
+  for (int head = 0; head < l.shape().n_kv_heads; ++head) {
+    for (int tile = 0; tile < l.n_tiles(); ++tile) {
+      TQ_TRY(seal_tile(half(true, head, tile)));
+      TQ_TRY(seal_tile(half(false, head, tile)));
     }
   }
   return {};
