@@ -24,12 +24,9 @@ std::optional<KvFormat> find_format(std::string_view name) {
 }
 
 Error unknown_format(std::string_view text, std::string_view part) {
-  std::string known;
-  for (const KvFormat format : kFormats) known.append(to_string(format)).append(", ");
-  for (const KvPreset& preset : kPresets) known.append(preset.name).append(", ");
   return Error{Code::kInvalidArgument,
                "unknown KV format '" + std::string(part) + "' in '" + std::string(text) +
-                   "'; one of " + known + "or a pair K/V such as tq4/tq3",
+                   "'; one of " + kv_format_names(),
                "--kv"};
 }
 
@@ -56,6 +53,13 @@ std::string to_string(KvFormats formats) {
 }
 
 std::span<const KvPreset> kv_presets() noexcept { return kPresets; }
+
+std::string kv_format_names() {
+  std::string names;
+  for (const KvFormat format : kFormats) names.append(to_string(format)).append(", ");
+  for (const KvPreset& preset : kPresets) names.append(preset.name).append(", ");
+  return names + "or a pair K/V such as tq4/tq3";
+}
 
 Result<KvFormats> parse_kv_formats(std::string_view text) {
   for (const KvPreset& preset : kPresets) {

@@ -35,6 +35,10 @@ struct KvPreset {
 };
 std::span<const KvPreset> kv_presets() noexcept;
 
+// What parse_kv_formats() takes, for messages: "bf16, tq8, ..., quality, ... or a pair K/V such as
+// tq4/tq3".
+std::string kv_format_names();
+
 // "tq4", "bf16", "K/V" as in "tq4/tq2", or the name of a preset. An unknown name is an error that
 // lists the known ones.
 Result<KvFormats> parse_kv_formats(std::string_view text);

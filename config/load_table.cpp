@@ -179,9 +179,7 @@ void add_model(std::vector<Setting>& out) {
 
 Setting kv_formats() {
   Setting s{.name = "kv", .group = Group::kKv, .value_name = "FORMAT"};
-  s.help =
-      "codes of sealed blocks: balanced, quality, small, or tq8, tq4, tq3, tq2, bf16, or K/V such "
-      "as tq4/tq3";
+  s.help = "codes of sealed blocks: " + kv_format_names();
   s.set = [](Settings& settings, const std::string& value) -> Result<void> {
     auto formats = parse_kv_formats(value.substr(0, 80));
     if (!formats) return bad(formats.error().message);

@@ -35,6 +35,7 @@ class TileTurns {
   int64_t n_positions() const noexcept { return n_tiles_ * quant::kTileTokens; }
   // [n_pairs] cosines, then [n_pairs] sines, of a position that is a multiple of 32.
   std::span<const float> at(int64_t position) const noexcept;
+  uint64_t bytes() const noexcept { return values_.size() * sizeof(float); }
 
  private:
   RopePairs pairs_;
@@ -54,6 +55,7 @@ class KeyBias {
   int head_dim() const noexcept { return head_dim_; }
   // R_t b of one KV head, [head_dim, 32].
   std::span<const float> tile(int kv_head) const noexcept;
+  uint64_t bytes() const noexcept { return tiles_.size() * sizeof(float); }
 
  private:
   explicit KeyBias(const TileTurns& turns) : turns_(&turns) {}

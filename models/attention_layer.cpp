@@ -101,7 +101,8 @@ Result<at::Tensor> AttentionLayer::forward(const at::Tensor& x, const StepContex
 }
 
 uint64_t AttentionLayer::bytes() const noexcept {
-  return qkv_.bytes() + out_.bytes() + (q_norm_ ? q_norm_->bytes() + k_norm_->bytes() : 0);
+  return qkv_.bytes() + out_.bytes() + (q_norm_ ? q_norm_->bytes() + k_norm_->bytes() : 0) +
+         (key_bias_ ? key_bias_->bytes() : 0);
 }
 
 }  // namespace tq::models

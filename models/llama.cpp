@@ -114,7 +114,7 @@ Result<void> Llama::keep_key_biases_out(float least, int64_t positions_max) {
 uint64_t Llama::weight_bytes() const noexcept {
   uint64_t bytes = embedding_.bytes() + final_norm_.bytes() + (head_ ? head_->bytes() : 0);
   for (const Layer& layer : layers_) bytes += layer.bytes();
-  return bytes;
+  return bytes + (turns_ ? turns_->bytes() : 0);
 }
 
 // silu(gate) * up, both halves of one row.
