@@ -19,40 +19,60 @@ constexpr int kGroupMax = 64;
 struct Fitted {
   int bits;
   int group;
-  std::array<int8_t, 16> levels;  // zeros after their end
+  int book_bits;
+  std::array<int8_t, kLevelsMax> levels;  // [book][2^bits], zeros after their end
 };
 
 // Source: tests/quant/level_fit.cpp, printed by `tq_quant_test "[.generate]"`. 8 bits need none.
 constexpr Fitted kFitted[] = {
-    {2, 16, {-127, -43, 16, 85}},
-    {2, 64, {-127, -44, 21, 97}},
-    {3, 16, {-127, -82, -48, -20, 4, 28, 55, 91}},
-    {3, 64, {-127, -78, -45, -19, 6, 32, 62, 101}},
-    {4, 16, {-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108}},
-    {4, 64, {-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104}},
-    {8, 16, {}},
+    {2, 16, 2, {-127, -48, 25, 123, -127, -33, 22, 80, -127, -54, 7, 79, -127, -54, -5, 46}},
+    {2, 64, 0, {-127, -44, 21, 97}},
+    {3, 16, 1, {-127, -79, -46, -18, 9, 35, 65, 108, -127, -85, -53, -27, -3, 21, 47, 81}},
+    {3, 64, 0, {-127, -78, -45, -19, 6, 32, 62, 101}},
+    {4, 16, 0, {-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108}},
+    {4, 64, 0, {-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104}},
+    {8, 16, 0, {}},
 };
 
-constexpr bool is_ascending(const Fitted& fitted) {
-  for (size_t k = 1; fitted.bits < 8 && k < size_t{1} << fitted.bits; ++k) {
-    if (fitted.levels[k] <= fitted.levels[k - 1]) return false;
+// Level k of a book, and the number of all levels.
+constexpr int level_at(const Fitted& fitted, int book, int k) {
+  return fitted.levels[static_cast<size_t>(book << fitted.bits | k)];
+}
+
+template <class Check>
+constexpr bool holds_for_books(Check check) {
+  for (const Fitted& fitted : kFitted) {
+    if (fitted.bits == 8) continue;
+    for (int book = 0; book < 1 << fitted.book_bits; ++book) {
+      if (!check(fitted, book, 1 << fitted.bits)) return false;
+    }
   }
   return true;
 }
-static_assert(std::all_of(std::begin(kFitted), std::end(kFitted), is_ascending));
+
+constexpr bool is_ascending(const Fitted& fitted, int book, int n) {
+  for (int k = 1; k < n; ++k) {
+    if (level_at(fitted, book, k) <= level_at(fitted, book, k - 1)) return false;
+  }
+  return true;
+}
+static_assert(holds_for_books(is_ascending));
 
 // What look-ups by cells of 128 steps rely on (kernels/cpu/seal_avx2.cpp): boundaries are farther
 // apart than a cell, and none lies in the outermost of 32.
-constexpr bool suits_cells(const Fitted& fitted) {
+constexpr bool suits_cells(const Fitted& fitted, int book, int n) {
   constexpr int kHalfStep = ScaleSearch::kStepsPerLevel / 2;
-  for (size_t k = 0; fitted.bits < 8 && k + 1 < size_t{1} << fitted.bits; ++k) {
-    const int boundary = kHalfStep * (fitted.levels[k] + fitted.levels[k + 1]);
+  for (int k = 0; k + 1 < n; ++k) {
+    const int boundary = kHalfStep * (level_at(fitted, book, k) + level_at(fitted, book, k + 1));
     if (boundary <= -1920 || boundary >= 1920) return false;
-    if (k > 0 && kHalfStep * (fitted.levels[k + 1] - fitted.levels[k - 1]) <= 128) return false;
+    if (k > 0 &&
+        kHalfStep * (level_at(fitted, book, k + 1) - level_at(fitted, book, k - 1)) <= 128) {
+      return false;
+    }
   }
   return true;
 }
-static_assert(std::all_of(std::begin(kFitted), std::end(kFitted), suits_cells));
+static_assert(holds_for_books(suits_cells));
 
 // For the largest group that is not above shape.group.
 const Fitted* find_fitted(const RowShape& shape) {
@@ -76,9 +96,9 @@ Error bad(std::string message) { return Error{Code::kInvalidArgument, std::move(
 
 }  // namespace
 
-// As an fp16: its sign, the lower 4 bits of its exponent, the upper 3 of its mantissa.
-float scale_value(uint8_t scale) noexcept {
-  return fp16_to_float(static_cast<uint16_t>((scale & 0x80) << 8 | (scale & 0x7f) << 7));
+float ScaleFormat::value(uint8_t scale) const noexcept {
+  return unit() *
+         fp16_to_float(static_cast<uint16_t>((scale & 0x80) << 8 | (scale & largest()) << 7));
 }
 
 uint8_t shared_exponent(float largest) noexcept {
@@ -107,10 +127,15 @@ Result<RowCodec> RowCodec::create(const RowShape& shape) {
                       ? ScaleSearch{.from = 1.0f, .n_candidates = 2, .both_signs = false}
                   : shape.bits == 2 ? ScaleSearch{.from = 0.5f, .n_candidates = 11}
                                     : ScaleSearch{.from = 0.8f, .n_candidates = 10};
+  codec.scale_format_.book_bits = fitted->book_bits;
   std::copy(fitted->levels.begin(), fitted->levels.end(), codec.levels_);
-  for (size_t k = 0; k < codec.boundaries().size(); ++k) {
-    codec.boundaries_[k] = static_cast<int16_t>((codec.levels_[k] + codec.levels_[k + 1]) *
-                                                ScaleSearch::kStepsPerLevel / 2);
+  int16_t* boundary = codec.boundaries_;
+  for (int book = 0; book < codec.scale_format_.n_books(); ++book) {
+    const std::span<const int8_t> levels = codec.levels(book);
+    for (size_t k = 0; k + 1 < levels.size(); ++k) {
+      constexpr int kHalfStep = ScaleSearch::kStepsPerLevel / 2;
+      *boundary++ = static_cast<int16_t>((levels[k] + levels[k + 1]) * kHalfStep);
+    }
   }
   return codec;
 }
@@ -119,7 +144,7 @@ double RowCodec::bits_per_value() const noexcept {
   return shape_.bits + 8.0 * shape_.n_groups() / shape_.dim;
 }
 
-uint8_t RowCodec::code_of(int steps) const noexcept {
+uint8_t RowCodec::code_of(int steps, int book) const noexcept {
   if (shape_.bits == 8) {
     // The nearest level, a half upwards.
     constexpr int kHalf = ScaleSearch::kStepsPerLevel / 2;
@@ -127,20 +152,20 @@ uint8_t RowCodec::code_of(int steps) const noexcept {
     return static_cast<uint8_t>(static_cast<int8_t>(std::clamp(level, -127, 127)));
   }
   uint8_t code = 0;
-  for (const int16_t boundary : boundaries()) code += steps > boundary ? 1 : 0;
+  for (const int16_t boundary : boundaries(book)) code += steps > boundary ? 1 : 0;
   return code;
 }
 
-int RowCodec::level_of(uint8_t code) const noexcept {
-  return shape_.bits == 8 ? static_cast<int8_t>(code) : levels_[code];
+int RowCodec::level_of(uint8_t code, int book) const noexcept {
+  return shape_.bits == 8 ? static_cast<int8_t>(code) : levels(book)[code];
 }
 
 // Squared error of a group under a scale of this sign, in squared steps. A value is at most
-// kStepsMax - 16 * 85 steps from the last level of either end: 64 * 4640^2 < 2^31.
-int RowCodec::error_of(std::span<const int> steps, int sign) const noexcept {
+// kStepsMax - 16 * 40 steps from the last level of either end: 64 * 5360^2 < 2^31.
+int RowCodec::error_of(std::span<const int> steps, int sign, int book) const noexcept {
   int error = 0;
   for (const int t : steps) {
-    const int level = level_of(code_of(sign * t));
+    const int level = level_of(code_of(sign * t, book), book);
     const int difference = ScaleSearch::kStepsPerLevel * level - sign * t;
     error += difference * difference;
   }
@@ -151,31 +176,37 @@ uint8_t RowCodec::encode_group(std::span<const float> values,
                                std::span<uint8_t> codes) const noexcept {
   float largest = 0.0f;
   for (const float value : values) largest = std::max(largest, std::abs(value));
-  if (largest < ScaleSearch::kTiny) {
+  if (largest < scale_format_.tiny()) {
     std::fill(codes.begin(), codes.end(), uint8_t{0});
     return 0;
   }
+  const int most = scale_format_.largest();
   const int first =
-      std::clamp(float_to_fp16(search_.from * largest) >> 7, 1, ScaleSearch::kLargest);
+      std::clamp(float_to_fp16(search_.from * largest / scale_format_.unit()) >> 7, 1, most);
   std::array<int, kGroupMax> buffer;
   const std::span<int> steps = std::span(buffer).first(values.size());
+  const auto to_group_steps = [&](float scale) {
+    const float per_unit = steps_per_unit(scale);
+    for (size_t j = 0; j < values.size(); ++j) steps[j] = to_steps(values[j], per_unit);
+  };
   float least = std::numeric_limits<float>::infinity();
   uint8_t best = 0;
   for (int candidate = 0; candidate < search_.n_candidates; ++candidate) {
-    const auto scale = static_cast<uint8_t>(std::min(first + candidate, ScaleSearch::kLargest));
-    const float value = scale_value(scale);
-    const float per_unit = steps_per_unit(value);
-    for (size_t j = 0; j < values.size(); ++j) steps[j] = to_steps(values[j], per_unit);
-    for (int sign = 1; sign >= (search_.both_signs ? -1 : 1); sign -= 2) {
-      const float error = static_cast<float>(error_of(steps, sign)) * (value * value);
-      if (error < least) {
+    const int magnitude = std::min(first + candidate, most);
+    const float value = scale_format_.value(static_cast<uint8_t>(magnitude));
+    to_group_steps(value);
+    for (int book = 0; book < scale_format_.n_books(); ++book) {
+      for (int sign = 1; sign >= (search_.both_signs ? -1 : 1); sign -= 2) {
+        const float error = static_cast<float>(error_of(steps, sign, book)) * (value * value);
+        if (error >= least) continue;
         least = error;
-        best = sign > 0 ? scale : static_cast<uint8_t>(scale | 0x80);
+        best = static_cast<uint8_t>(magnitude | book << (7 - scale_format_.book_bits) |
+                                    (sign < 0 ? 0x80 : 0));
       }
     }
   }
-  const float per_unit = steps_per_unit(scale_value(best));
-  for (size_t j = 0; j < values.size(); ++j) codes[j] = code_of(to_steps(values[j], per_unit));
+  to_group_steps(scale_format_.value(best));
+  for (size_t j = 0; j < values.size(); ++j) codes[j] = code_of(steps[j], scale_format_.book(best));
   return best;
 }
 
@@ -215,10 +246,10 @@ void RowCodec::decode(std::span<const uint8_t> codes,
                scales.size() == static_cast<size_t>(shape_.n_groups()),
            "row of another dimension", codes.size(), rotated.size(), scales.size());
   for (size_t j = 0; j < n; ++j) {
-    const float scale = scale_value(scales[j / static_cast<size_t>(shape_.group)]);
+    const uint8_t scale = scales[j / static_cast<size_t>(shape_.group)];
+    const auto level = static_cast<float>(level_of(codes[j], scale_format_.book(scale)));
     // Only the product with kLevelUnit is rounded.
-    rotated[j] =
-        scale * static_cast<float>(level_of(codes[j])) * kLevelUnit * exponent_value(exponent);
+    rotated[j] = scale_format_.value(scale) * level * kLevelUnit * exponent_value(exponent);
   }
 }
 

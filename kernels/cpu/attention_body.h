@@ -71,6 +71,7 @@ void score_tile(const Pass& pass) {
           Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes, sum[v][q]);
     } else {
       constexpr int kUnits = kKeyGroup / entries_per_unit(kBits);  // of a group
+      constexpr int kBookBits = key_book_bits(kBits);
       F score[kV][kQ];
       for (auto& row : score)
         for (F& x : row) x = Simd::zero();
@@ -79,10 +80,14 @@ void score_tile(const Pass& pass) {
         I sum[kV][kQ];
         for (auto& row : sum)
           for (I& x : row) x = Simd::zero_int();
-        dot_codes<kBits, kQ, kV>(words + lane, kTile, unit, unit + kUnits, pass.q_pairs,
-                                 pass.n_pairs, pass.k_table, sum);
+        I books[kV];
         for (int v = 0; v < kV; ++v) {
-          const F scale = Simd::load_scales(scales + v * Simd::kLanes);
+          books[v] = Simd::load_books<kBits, kBookBits>(scales + v * Simd::kLanes);
+        }
+        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, unit, unit + kUnits, pass.q_pairs,
+                                            pass.n_pairs, pass.k_table, books, sum);
+        for (int v = 0; v < kV; ++v) {
+          const F scale = Simd::load_scales<kBookBits>(scales + v * Simd::kLanes);
           for (int q = 0; q < kQ; ++q) {
             score[v][q] = Simd::fma(Simd::to_float(sum[v][q]), scale, score[v][q]);
           }
@@ -116,8 +121,10 @@ template <int kBits, int kQ, int kV>
       for (I& x : row) x = Simd::zero_int();
     const int group = lane / kValueGroup * Simd::kQueries;
     const float* const unit = pass.weight_unit + group;
-    dot_codes<kBits, kQ, kV>(words, pass.head_dim, 0, kTile / entries_per_unit(kBits),
-                             pass.weight_pairs + group * (kTile / 2), kTile / 2, pass.v_table, sum);
+    const I books[kV] = {};
+    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, 0, kTile / entries_per_unit(kBits),
+                                pass.weight_pairs + group * (kTile / 2), kTile / 2, pass.v_table,
+                                books, sum);
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) {
         float* const at = o + q * pass.head_dim + v * Simd::kLanes;
@@ -202,7 +209,7 @@ inline void quantise_weights(
   F largest = Simd::zero();
   for (int v = 0; v < kVectors; ++v) {
     w[v] = Simd::mul(Simd::load(weights + v * Simd::kLanes),
-                     Simd::load_scales(scales + v * Simd::kLanes));
+                     Simd::load_scales<0>(scales + v * Simd::kLanes));
     largest = Simd::max(largest, Simd::abs(w[v]));
   }
   const float top = Simd::hmax(largest);
@@ -243,10 +250,10 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
   }
 }
 
-inline Simd::Table table_of(const HalfView& half) {
+inline Simd::Table table_of(const HalfView& half, int book_bits) {
   static constexpr int8_t kNone[1] = {0};  // 16 and 8 bits look nothing up
   return half.levels == nullptr ? Simd::make_table(kNone, 1)
-                                : Simd::make_table(half.levels, 1 << half.bits);
+                                : Simd::make_table(half.levels, 1 << (half.bits + book_bits));
 }
 
 // Adds <R_-f q, R_t b>, f the position of the tile, to the scores of one query.
@@ -344,8 +351,8 @@ inline void attend_part(const QueryBlock& queries,
     for (int j = 0; j < queries.head_dim; ++j) state.o[q * queries.head_dim + j] = 0.0f;
   }
   Pass pass{};
-  pass.k_table = table_of(kv.sealed_k);
-  pass.v_table = table_of(kv.sealed_v);
+  pass.k_table = table_of(kv.sealed_k, key_book_bits(kv.sealed_k.bits));
+  pass.v_table = table_of(kv.sealed_v, 0);
   for (int tile = tile_begin; tile < tile_end; ++tile) {
     if (tile + 1 < kv.n_tiles) prefetch_tile(kv, tile + 1);
     pass.tile = find_tile(kv, tile);

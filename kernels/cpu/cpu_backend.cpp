@@ -23,8 +23,13 @@ static_assert(kKeyGroup == quant::kKeyGroup && kValueGroup == quant::kValueGroup
 static_assert(kLevelUnit == quant::kLevelUnit);
 static_assert(kStepsPerLevel == quant::ScaleSearch::kStepsPerLevel);
 static_assert(kStepsMax == quant::ScaleSearch::kStepsMax);
-static_assert(kLargestScale == quant::ScaleSearch::kLargest);
-static_assert(kTinyGroup == quant::ScaleSearch::kTiny);
+static_assert(kTinyGroup == quant::ScaleFormat{}.tiny());
+static_assert(kBooksMax == quant::ScaleFormat{2}.n_books());
+constexpr bool agrees_on(quant::ScaleFormat format) {
+  return largest_scale(format.book_bits) == format.largest() &&
+         scale_unit(format.book_bits) == format.unit();
+}
+static_assert(agrees_on({0}) && agrees_on({1}) && agrees_on({2}));
 static_assert(kQueriesMax >= kGroupMax);
 
 // Below this many tiles x queries a call is done before another thread would have woken.
@@ -197,8 +202,9 @@ bool CpuBackend::seal_tile(const SealTile& tile, const quant::RowCodec* codec) c
   coded.head_dim = head_dim();
   coded.bits = codec->shape().bits;
   coded.group = codec->shape().group;
-  coded.levels = codec->levels().data();
-  coded.boundaries = codec->boundaries().data();
+  coded.book_bits = codec->scale_format().book_bits;
+  coded.levels = codec->levels(0).data();
+  coded.boundaries = codec->boundaries(0).data();
   coded.search_from = codec->search().from;
   coded.search_candidates = codec->search().n_candidates;
   return kernels_.seal(coded);
@@ -260,7 +266,7 @@ HalfView CpuBackend::sealed_half(bool is_key, int head) const {
   half.scale_offset = is_key ? l.k_scales(head, 0) : l.v_scales(head, 0);
   half.scale_bytes = static_cast<size_t>(codec->shape().n_groups()) * kTile;
   half.exponent_offset = is_key ? l.k_exponent(head, 0) : l.v_exponent(head, 0);
-  if (!codec->levels().empty()) half.levels = codec->levels().data();
+  if (!codec->levels(0).empty()) half.levels = codec->levels(0).data();
   return half;
 }
 

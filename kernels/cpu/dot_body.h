@@ -23,9 +23,9 @@ constexpr int pair_entry(int bits, int pair, int half) {
 }
 
 // sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][pair], over units
-// [unit_begin, unit_end) of the depth.
+// [unit_begin, unit_end) of the depth. books[v]: of each lane, as Simd::load_books() yields them.
 // Overflow: |level| <= 127, |coefficient| <= 32767 and depth <= 32, so |sum| <= 1.34e8 < 2^31.
-template <int kBits, int kQ, int kV>
+template <int kBits, int kBookBits, int kQ, int kV>
 [[gnu::always_inline]] inline void dot_codes(const uint32_t* tile,
                                              int lanes,
                                              int unit_begin,
@@ -33,6 +33,7 @@ template <int kBits, int kQ, int kV>
                                              const int32_t* pairs,
                                              int pairs_stride,
                                              Simd::Table table,
+                                             const I (&books)[kV],
                                              I (&sum)[kV][kQ]) {
   constexpr int kPairs = pairs_per_unit(kBits);
   constexpr int kSteps = kPairs / Simd::kPairsPerStep;
@@ -47,7 +48,9 @@ template <int kBits, int kQ, int kV>
     for (int step = 0; step < kSteps; ++step) {
       I levels[kV][Simd::kPairsPerStep];
 #pragma GCC unroll 4
-      for (int v = 0; v < kV; ++v) Simd::unpack<kBits>(packed[v], table, levels[v]);
+      for (int v = 0; v < kV; ++v) {
+        Simd::unpack<kBits, kBookBits>(packed[v], table, books[v], levels[v]);
+      }
 #pragma GCC unroll 2
       for (int k = 0; k < Simd::kPairsPerStep; ++k) {
         const int32_t* const column = pairs + unit * kPairs + step + k * kSteps;

@@ -19,8 +19,16 @@ inline constexpr float kLevelUnit = 1.0f / 127.0f;  // quant::kLevelUnit
 // quant::ScaleSearch:
 inline constexpr int kStepsPerLevel = 16;
 inline constexpr int kStepsMax = 6000;
-inline constexpr int kLargestScale = 0x7f;
-inline constexpr float kTinyGroup = 0x1p-18f;
+
+// Bits of a key's scale byte that choose its codebook: quant::ScaleFormat, for groups of kKeyGroup.
+// Values have one codebook.
+constexpr int key_book_bits(int bits) { return bits == 3 ? 1 : bits == 2 ? 2 : 0; }
+inline constexpr int kBooksMax = 4;
+inline constexpr float kTinyGroup = 0x1p-18f;  // in scale_unit()s
+constexpr int largest_scale(int book_bits) { return 0x7f >> book_bits; }
+constexpr float scale_unit(int book_bits) {
+  return book_bits == 0 ? 1.0f : book_bits == 1 ? 0x1p8f : 0x1p12f;
+}
 
 // One half (K or V) of one KV head in a block: where its tiles lie and how they are coded.
 struct HalfView {
@@ -30,7 +38,7 @@ struct HalfView {
   size_t scale_offset = 0;         // bytes from the scales' start to those of tile 0
   size_t scale_bytes = 0;          // of a tile: [n_groups][32 tokens], quant/block_layout.h
   size_t exponent_offset = 0;      // bytes from the scales' start to the exponent of tile 0
-  const int8_t* levels = nullptr;  // 2^bits; null for 16 and 8 bits
+  const int8_t* levels = nullptr;  // [book][2^bits]; null for 16 and 8 bits
 };
 
 // The tiles of one sequence in one layer for one KV head: sealed blocks first, then hot ones.
@@ -117,8 +125,9 @@ struct SealTile {
   int head_dim = 0;
   int bits = 4;                         // 2, 3, 4 or 8
   int group = 16;                       // coordinates that share a scale
-  const int8_t* levels = nullptr;       // [2^bits]; as the boundaries, unused at 8 bits
-  const int16_t* boundaries = nullptr;  // [2^bits - 1], in steps of 1/16 level
+  int book_bits = 0;                    // of a scale
+  const int8_t* levels = nullptr;       // [book][2^bits]; as the boundaries, unused at 8 bits
+  const int16_t* boundaries = nullptr;  // [book][2^bits - 1], in steps of 1/16 level
   float search_from = 0.0f;             // quant::ScaleSearch
   int search_candidates = 0;
 };

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include "kernels/cpu/rows_avx2.h"
+#include "kernels/cpu/seal_coder.h"
 
 namespace tq::kernels::cpu::rows_avx2 {
 namespace {
@@ -86,9 +87,10 @@ struct Ints {
 
 Floats load(const float* p) { return {_mm256_load_ps(p), _mm256_load_ps(p + kLanes)}; }
 
-// The value of a positive scale byte, in 32-bit lanes.
-__m256 scale_value(__m256i byte) {
-  return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(byte, 20)), _mm256_set1_ps(0x1p112f));
+// The value of a scale's magnitude, in 32-bit lanes.
+__m256 scale_value(__m256i magnitude, int book_bits) {
+  return _mm256_mul_ps(_mm256_castsi256_ps(_mm256_slli_epi32(magnitude, 20)),
+                       _mm256_set1_ps(0x1p112f * scale_unit(book_bits)));
 }
 __m256 steps_per_unit(__m256 scale) {
   return _mm256_div_ps(_mm256_set1_ps(127.0f * kStepsPerLevel), scale);
@@ -102,78 +104,6 @@ __m256i to_steps(Floats x, Floats per_unit) {
   return _mm256_max_epi16(_mm256_min_epi16(packed, _mm256_set1_epi16(kStepsMax)),
                           _mm256_set1_epi16(-kStepsMax));
 }
-
-// Codes of 16 coordinates in steps. From 2 to 4 bits no two boundaries lie within a cell of 128
-// steps, so a look-up of the cell and one comparison find the code.
-class Coder {
- public:
-  explicit Coder(const SealTile& tile) : bits_(tile.bits) {
-    if (bits_ == 8) return;
-    alignas(32) uint8_t base[2][32], edge[2][32];
-    int code = 0;
-    for (int cell = 0; cell < kCells; ++cell) {
-      const int start = (cell - kCells / 2) * kCell;
-      uint8_t within = kCell - 1;  // no coordinate lies above it
-      const int base_code = code;
-      if (code < (1 << bits_) - 1 && tile.boundaries[code] < start + kCell) {
-        within = static_cast<uint8_t>(tile.boundaries[code] - start);
-        ++code;
-      }
-      for (int half = 0; half < 2; ++half) {
-        base[cell / 16][half * 16 + cell % 16] = static_cast<uint8_t>(base_code);
-        edge[cell / 16][half * 16 + cell % 16] = within;
-      }
-    }
-    alignas(32) int8_t levels[32];
-    for (int i = 0; i < 32; ++i) levels[i] = tile.levels[i % (1 << bits_)];
-    for (int i = 0; i < 2; ++i) {
-      base_[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(base[i]));
-      edge_[i] = _mm256_load_si256(reinterpret_cast<const __m256i*>(edge[i]));
-    }
-    levels_ = _mm256_load_si256(reinterpret_cast<const __m256i*>(levels));
-  }
-
-  __m256i code(__m256i steps) const {
-    if (bits_ == 8) {
-      const __m256i level =
-          _mm256_srai_epi16(_mm256_add_epi16(steps, _mm256_set1_epi16(kStepsPerLevel / 2)), 4);
-      return _mm256_max_epi16(_mm256_min_epi16(level, _mm256_set1_epi16(127)),
-                              _mm256_set1_epi16(-127));
-    }
-    const __m256i from_zero = _mm256_add_epi16(steps, _mm256_set1_epi16(kCells / 2 * kCell));
-    const __m256i cell = _mm256_max_epi16(
-        _mm256_min_epi16(_mm256_srai_epi16(from_zero, 7), _mm256_set1_epi16(kCells - 1)),
-        _mm256_setzero_si256());
-    const __m256i upper = _mm256_cmpgt_epi16(cell, _mm256_set1_epi16(15));
-    // An index byte with its highest bit set looks up zero: the upper halves of the lanes.
-    const __m256i index = _mm256_or_si256(cell, _mm256_set1_epi16(static_cast<int16_t>(0x8000)));
-    const __m256i base = look_up(base_, index, upper);
-    const __m256i edge = look_up(edge_, index, upper);
-    const __m256i within = _mm256_and_si256(steps, _mm256_set1_epi16(kCell - 1));
-    return _mm256_sub_epi16(base, _mm256_cmpgt_epi16(within, edge));
-  }
-
-  // Level of a code in steps.
-  __m256i level_steps(__m256i code) const {
-    if (bits_ == 8) return _mm256_slli_epi16(code, 4);
-    const __m256i level = _mm256_shuffle_epi8(levels_, code);  // the upper byte is another level
-    return _mm256_srai_epi16(_mm256_slli_epi16(level, 8), 4);
-  }
-
- private:
-  static constexpr int kCells = 32;
-  static constexpr int kCell = 128;  // steps
-
-  static __m256i look_up(const __m256i (&table)[2], __m256i index, __m256i upper) {
-    return _mm256_blendv_epi8(_mm256_shuffle_epi8(table[0], index),
-                              _mm256_shuffle_epi8(table[1], index), upper);
-  }
-
-  int bits_;
-  __m256i base_[2] = {};  // unused at 8 bits, as the rest
-  __m256i edge_[2] = {};
-  __m256i levels_ = {};
-};
 
 // Squared errors of sixteen groups; a pair of coordinates at a time.
 struct Errors {
@@ -202,19 +132,19 @@ struct Best {
   }
 };
 
-// The magnitude at which eight groups start: the scale below `from` times their largest values.
-__m256i first_scale(__m256 largest, float from) {
+// The magnitude at which eight groups start: the scale below `from` times their largest values,
+// with `from` in units of the scale format.
+__m256i first_scale(__m256 largest, float from, __m256i most) {
   const __m128i half =
       _mm256_cvtps_ph(_mm256_mul_ps(_mm256_set1_ps(from), largest), _MM_FROUND_TO_NEAREST_INT);
   const __m256i byte = _mm256_srli_epi32(_mm256_cvtepu16_epi32(half), 7);
-  return _mm256_max_epi32(_mm256_min_epi32(byte, _mm256_set1_epi32(kLargestScale)),
-                          _mm256_set1_epi32(1));
+  return _mm256_max_epi32(_mm256_min_epi32(byte, most), _mm256_set1_epi32(1));
 }
 
 // One group of sixteen tokens: coordinates [j, j + n), n even.
 struct Group {
   const SealTile& tile;
-  const Coder& coder;
+  const Coder* coders;      // by book
   const float (*x)[kTile];  // of coordinate j and the first token
   int n;
 
@@ -230,36 +160,41 @@ struct Group {
 
   // Scale bytes; 0 where the group is tiny.
   Ints search() const {
+    const float unit = scale_unit(tile.book_bits);
+    const __m256i last = _mm256_set1_epi32(largest_scale(tile.book_bits));
     const Floats most = largest();
-    const Ints first{first_scale(most.low, tile.search_from),
-                     first_scale(most.high, tile.search_from)};
+    const Ints first{first_scale(most.low, tile.search_from / unit, last),
+                     first_scale(most.high, tile.search_from / unit, last)};
     Best low, high;
     for (int candidate = 0; candidate < tile.search_candidates; ++candidate) {
-      const auto byte_of = [&](__m256i from) {
-        return _mm256_min_epi32(_mm256_add_epi32(from, _mm256_set1_epi32(candidate)),
-                                _mm256_set1_epi32(kLargestScale));
-      };
-      const Ints byte{byte_of(first.low), byte_of(first.high)};
-      const Floats value{scale_value(byte.low), scale_value(byte.high)};
+      const __m256i offset = _mm256_set1_epi32(candidate);
+      const Ints size{_mm256_min_epi32(_mm256_add_epi32(first.low, offset), last),
+                      _mm256_min_epi32(_mm256_add_epi32(first.high, offset), last)};
+      const Floats value{scale_value(size.low, tile.book_bits),
+                         scale_value(size.high, tile.book_bits)};
       const Floats per_unit{steps_per_unit(value.low), steps_per_unit(value.high)};
-      Errors plus, minus;
-      for (int i = 0; i < n; i += 2) {
-        const __m256i a = to_steps(load(x[i]), per_unit);
-        const __m256i b = to_steps(load(x[i + 1]), per_unit);
-        plus.add(coder, a, b);
+      alignas(32) __m256i steps[kValueGroup];
+      for (int i = 0; i < n; ++i) steps[i] = to_steps(load(x[i]), per_unit);
+      for (int book = 0; book < 1 << tile.book_bits; ++book) {
+        Errors plus, minus;
+        for (int i = 0; i < n; i += 2) {
+          plus.add(coders[book], steps[i], steps[i + 1]);
+          if (tile.bits == 8) continue;
+          const __m256i zero = _mm256_setzero_si256();
+          minus.add(coders[book], _mm256_sub_epi16(zero, steps[i]),
+                    _mm256_sub_epi16(zero, steps[i + 1]));
+        }
+        const __m256i chosen = _mm256_set1_epi32(book << (7 - tile.book_bits));
+        low.consider(plus.sum.low, value.low, _mm256_or_si256(size.low, chosen));
+        high.consider(plus.sum.high, value.high, _mm256_or_si256(size.high, chosen));
         if (tile.bits == 8) continue;
-        const __m256i zero = _mm256_setzero_si256();
-        minus.add(coder, _mm256_sub_epi16(zero, a), _mm256_sub_epi16(zero, b));
+        const __m256i mirrored = _mm256_or_si256(chosen, _mm256_set1_epi32(0x80));
+        low.consider(minus.sum.low, value.low, _mm256_or_si256(size.low, mirrored));
+        high.consider(minus.sum.high, value.high, _mm256_or_si256(size.high, mirrored));
       }
-      low.consider(plus.sum.low, value.low, byte.low);
-      high.consider(plus.sum.high, value.high, byte.high);
-      if (tile.bits == 8) continue;
-      const __m256i sign = _mm256_set1_epi32(0x80);
-      low.consider(minus.sum.low, value.low, _mm256_or_si256(byte.low, sign));
-      high.consider(minus.sum.high, value.high, _mm256_or_si256(byte.high, sign));
     }
-    const auto unless_tiny = [](__m256i scale, __m256 size) {
-      const __m256 tiny = _mm256_cmp_ps(size, _mm256_set1_ps(kTinyGroup), _CMP_LT_OQ);
+    const auto unless_tiny = [unit](__m256i scale, __m256 size) {
+      const __m256 tiny = _mm256_cmp_ps(size, _mm256_set1_ps(kTinyGroup * unit), _CMP_LT_OQ);
       return _mm256_andnot_si256(_mm256_castps_si256(tiny), scale);
     };
     return {unless_tiny(low.scale, most.low), unless_tiny(high.scale, most.high)};
@@ -267,21 +202,27 @@ struct Group {
 
   // 16 codes of each coordinate, in bytes.
   void encode(Ints scale, uint8_t (*codes)[kTile]) const {
-    const auto per_unit_of = [](__m256i byte) {
-      const __m256i size = _mm256_and_si256(byte, _mm256_set1_epi32(0x7f));
+    const int last = largest_scale(tile.book_bits);
+    const auto per_unit_of = [&](__m256i byte) {
+      const __m256i size = _mm256_and_si256(byte, _mm256_set1_epi32(last));
       const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(byte, _mm256_set1_epi32(0x80)), 24);
-      return _mm256_xor_ps(steps_per_unit(scale_value(size)), _mm256_castsi256_ps(sign));
+      return _mm256_xor_ps(steps_per_unit(scale_value(size, tile.book_bits)),
+                           _mm256_castsi256_ps(sign));
     };
     const Floats per_unit{per_unit_of(scale.low), per_unit_of(scale.high)};
-    const __m256i zero = _mm256_setzero_si256();
-    const __m256i none = _mm256_packs_epi32(_mm256_cmpeq_epi32(scale.low, zero),
-                                            _mm256_cmpeq_epi32(scale.high, zero));
-    const __m256i byte = _mm256_set1_epi16(0xff);
+    const __m256i bytes = _mm256_packs_epi32(scale.low, scale.high);
+    const __m256i none = _mm256_cmpeq_epi16(bytes, _mm256_setzero_si256());
+    const __m256i book = _mm256_and_si256(bytes, _mm256_set1_epi16(0x7f & ~last));
     for (int i = 0; i < n; ++i) {
-      const __m256i code = _mm256_andnot_si256(none, coder.code(to_steps(load(x[i]), per_unit)));
-      const __m256i bytes = _mm256_and_si256(code, byte);
+      const __m256i steps = to_steps(load(x[i]), per_unit);
+      __m256i code = coders[0].code(steps);
+      for (int b = 1; b < 1 << tile.book_bits; ++b) {
+        const __m256i chosen = _mm256_set1_epi16(static_cast<int16_t>(b << (7 - tile.book_bits)));
+        code = _mm256_blendv_epi8(code, coders[b].code(steps), _mm256_cmpeq_epi16(book, chosen));
+      }
+      code = _mm256_and_si256(_mm256_andnot_si256(none, code), _mm256_set1_epi16(0xff));
       const __m128i packed =
-          _mm_packus_epi16(_mm256_castsi256_si128(bytes), _mm256_extracti128_si256(bytes, 1));
+          _mm_packus_epi16(_mm256_castsi256_si128(code), _mm256_extracti128_si256(code, 1));
       _mm_store_si128(reinterpret_cast<__m128i*>(codes[i]),
                       _mm_shuffle_epi32(packed, _MM_SHUFFLE(3, 1, 2, 0)));
     }
@@ -368,13 +309,14 @@ bool seal(const SealTile& tile) {
   Rows rows;
   load_rows(tile, rows);
   if (!share_exponent(tile, rows)) return false;
-  const Coder coder(tile);
+  Coder coders[kBooksMax];
+  for (int book = 0; book < 1 << tile.book_bits; ++book) coders[book] = Coder(tile, book);
   Codes codes;
   for (int t = 0; t < kTile; t += 2 * kLanes) {
     for (int j = 0; j < tile.head_dim; j += tile.group) {
       const int rest = tile.head_dim - j;
       const float(*const x)[kTile] = reinterpret_cast<const float(*)[kTile]>(rows.x[j] + t);
-      const Group group{tile, coder, x, rest < tile.group ? rest : tile.group};
+      const Group group{tile, coders, x, rest < tile.group ? rest : tile.group};
       const Ints scale = group.search();
       store_scales(tile.scales + j / tile.group * kTile + t, scale);
       group.encode(scale, reinterpret_cast<uint8_t(*)[kTile]>(codes.x[j] + t));

@@ -73,18 +73,33 @@ struct Simd {
     return _mm256_castsi256_ps(
         _mm256_and_si256(x, _mm256_set1_epi32(static_cast<int>(0xffff0000))));
   }
-  // Values of scale bytes, as quant::scale_value().
+  // Values of scale bytes over scale_unit(), as quant::ScaleFormat::value().
+  template <int kBookBits>
   static F load_scales(const uint8_t* p) {
+    constexpr int kKeep = 0x8000 | largest_scale(kBookBits) << 7;
     const __m128i upper = _mm_unpacklo_epi8(_mm_setzero_si128(),
                                             _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
     return _mm256_cvtph_ps(
-        _mm_and_si128(_mm_srai_epi16(upper, 1), _mm_set1_epi16(static_cast<int16_t>(0xbfff))));
+        _mm_and_si128(_mm_srai_epi16(upper, 1), _mm_set1_epi16(static_cast<int16_t>(kKeep))));
+  }
+  // Their codebooks, in each byte of a lane above the place of a code: or-ed, an index of the
+  // table.
+  template <int kBits, int kBookBits>
+  static I load_books(const uint8_t* p) {
+    if constexpr (kBookBits == 0) return zero_int();
+    const I spread = _mm256_setr_epi8(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5,
+                                      5, 5, 5, 6, 6, 6, 6, 7, 7, 7, 7);
+    const I scales = _mm256_shuffle_epi8(
+        _mm256_broadcastq_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))), spread);
+    constexpr int kBooks = 0x7f & ~largest_scale(kBookBits);
+    return _mm256_srli_epi32(_mm256_and_si256(scales, _mm256_set1_epi8(kBooks)),
+                             7 - kBookBits - kBits);
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
   // --- codes -> int16 levels ---
   struct Table {
-    I bytes;  // the 2^bits levels, repeated to fill each half of 16
+    I bytes;  // the levels of all codebooks, repeated to fill each half of 16
   };
   static Table make_table(const int8_t* levels, int n) {
     alignas(32) int8_t bytes[32];
@@ -116,8 +131,8 @@ struct Simd {
   // Level pairs of the next codes. Of a word's n entries, step i yields the pairs (i, i + n/2) and
   // (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2 apart. At 8 bits codes are
   // levels.
-  template <int kBits>
-  static void unpack(Packed& packed, Table table, I (&pairs)[kPairsPerStep]) {
+  template <int kBits, int kBookBits>
+  static void unpack(Packed& packed, Table table, I books, I (&pairs)[kPairsPerStep]) {
     if constexpr (kBits == 8) return widen(packed.low, pairs);
     I codes;
     if constexpr (kBits == 3) {
@@ -129,6 +144,7 @@ struct Simd {
       codes = _mm256_and_si256(packed.low, _mm256_set1_epi8((1 << kBits) - 1));
       packed.low = _mm256_srli_epi32(packed.low, kBits);
     }
+    if constexpr (kBookBits > 0) codes = _mm256_or_si256(codes, books);
     widen(_mm256_shuffle_epi8(table.bytes, codes), pairs);
   }
   static void widen(I levels, I (&pairs)[kPairsPerStep]) {

@@ -83,18 +83,35 @@ struct Simd {
     return _mm512_castsi512_ps(
         _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
   }
-  // Values of scale bytes, as quant::scale_value().
+  // Values of scale bytes over scale_unit(), as quant::ScaleFormat::value().
+  template <int kBookBits>
   static F load_scales(const uint8_t* p) {
+    constexpr int kKeep = 0x8000 | largest_scale(kBookBits) << 7;
     const __m256i upper = _mm256_slli_epi16(
         _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 8);
     return _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(upper, 1),
-                                            _mm256_set1_epi16(static_cast<int16_t>(0xbfff))));
+                                            _mm256_set1_epi16(static_cast<int16_t>(kKeep))));
+  }
+  // Their codebooks, in each half of a lane above the place of a code: an index of the table.
+  template <int kBits, int kBookBits>
+  static I load_books(const uint8_t* p) {
+    if constexpr (kBookBits == 0) return zero_int();
+    // Of the sixteen bytes, repeated in each quarter: dword i takes byte i into both halves. A byte
+    // of the pattern with its highest bit set yields zero.
+    const I each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const I spread = _mm512_or_si512(_mm512_mullo_epi32(each, _mm512_set1_epi32(0x00010001)),
+                                     _mm512_set1_epi32(static_cast<int>(0x80008000)));
+    const I scales = _mm512_shuffle_epi8(
+        _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), spread);
+    constexpr int kBooks = 0x7f & ~largest_scale(kBookBits);
+    return _mm512_srli_epi32(_mm512_and_si512(scales, _mm512_set1_epi32(kBooks << 16 | kBooks)),
+                             7 - kBookBits - kBits);
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
   // --- codes -> int16 levels ---
   // A 16-bit permutation looks up both halves of a lane at once and ignores index bits above the
-  // fifth, so with the table repeated to 32 entries the codes need no mask.
+  // fifth, so with the table repeated to 32 entries the codes of one codebook need no mask.
   struct Table {
     I words;
   };
@@ -122,8 +139,8 @@ struct Simd {
   }
   // Level pairs of the next codes: of a word's n entries, step i yields the pair (i, i + n/2). At 8
   // bits codes are levels.
-  template <int kBits>
-  static void unpack(Packed& packed, Table table, I (&pairs)[kPairsPerStep]) {
+  template <int kBits, int kBookBits>
+  static void unpack(Packed& packed, Table table, I books, I (&pairs)[kPairsPerStep]) {
     if constexpr (kBits == 8) {
       pairs[0] = _mm512_srai_epi16(_mm512_slli_epi16(packed.low, 8), 8);
       packed.low = _mm512_srli_epi16(packed.low, 8);
@@ -134,6 +151,9 @@ struct Simd {
       // Bits 0 and 1 of each half from `low`, the rest from `high`.
       codes = _mm512_ternarylogic_epi32(_mm512_set1_epi16(3), packed.low, packed.high, 0xca);
       packed.high = _mm512_srli_epi32(packed.high, 1);
+    }
+    if constexpr (kBookBits > 0) {
+      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi16((1 << kBits) - 1), codes, books, 0xca);
     }
     packed.low = _mm512_srli_epi32(packed.low, kBits == 3 ? 2 : kBits);
     pairs[0] = _mm512_permutexvar_epi16(codes, table.words);

@@ -9,7 +9,7 @@ struct TileRef {
   const std::byte* v;
   const uint8_t* k_scales;  // [n_groups][32 tokens]; null for bf16
   const uint8_t* v_scales;
-  float k_unit;  // what one level stands for, in scales; unused for bf16
+  float k_unit;  // what one level stands for, in scales as they are loaded; unused for bf16
   float v_unit;
   int64_t position;  // of slot 0; every query sees the whole of a sealed tile
 };
@@ -36,7 +36,9 @@ inline TileRef find_tile(const KvView& kv, int tile) {
             base + v.offset + in_block * v.tile_bytes,
             k.bits == 16 ? nullptr : scales + k.scale_offset + in_block * k.scale_bytes,
             v.bits == 16 ? nullptr : scales + v.scale_offset + in_block * v.scale_bytes,
-            k.bits == 16 ? 0.0f : level_unit(scales[k.exponent_offset + in_block]),
+            k.bits == 16 ? 0.0f
+                         : level_unit(scales[k.exponent_offset + in_block]) *
+                               scale_unit(key_book_bits(k.bits)),
             v.bits == 16 ? 0.0f : level_unit(scales[v.exponent_offset + in_block]),
             kv.sealed_first[block] + static_cast<int64_t>(in_block) * kTile};
   }

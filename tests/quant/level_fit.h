@@ -1,7 +1,7 @@
 #pragma once
 // What the levels of RowCodec (quant/row_codec.cpp) come from: the fixed point of a full search for
 // the scales of Gaussian groups and Lloyd's step for the levels, in floats and doubles, sharing
-// nothing with the codec but scale_value(). Pure; any thread.
+// nothing with the codec but the values of scales. Pure; any thread.
 
 #include <cstdint>
 #include <span>
@@ -22,9 +22,12 @@ struct GroupSample {
 std::vector<float> make_groups(const GroupSample& sample);
 
 // 2^bits levels, ascending, the largest magnitude kTopLevel, not rounded.
-std::vector<double> fit_levels(int bits, std::span<const float> groups, int group);
+using Book = std::vector<double>;
 
-// Sum of squared errors of groups under their best scales, of either sign.
-double level_error(std::span<const double> levels, std::span<const float> groups, int group);
+// 2^book_bits codebooks, of which each group takes the best one.
+std::vector<Book> fit_books(int bits, int book_bits, std::span<const float> groups, int group);
+
+// Sum of squared errors of groups under their best codebooks and scales, of either sign.
+double level_error(const std::vector<Book>& books, std::span<const float> groups, int group);
 
 }  // namespace tq::quant::testing

@@ -49,11 +49,12 @@ Coded round_trip(const RowCodec& codec, const std::vector<float>& row) {
 double least_error(const RowCodec& codec, std::span<const float> group, double unit) {
   double least = std::numeric_limits<double>::infinity();
   for (int byte = 0; byte < 256; ++byte) {
-    const double scale = unit * scale_value(static_cast<uint8_t>(byte)) / 127.0;
+    const auto scale_byte = static_cast<uint8_t>(byte);
+    const double scale = unit * codec.scale_format().value(scale_byte) / 127.0;
     double error = 0.0;
     for (const float value : group) {
       double nearest = std::numeric_limits<double>::infinity();
-      for (const int8_t level : codec.levels()) {
+      for (const int8_t level : codec.levels(codec.scale_format().book(scale_byte))) {
         nearest = std::min(nearest, std::abs(value - scale * level));
       }
       error += nearest * nearest;
@@ -99,13 +100,14 @@ TEST_CASE("codes are the nearest levels", "[row_codec]") {
         const Coded coded = round_trip(codec, row);
         CAPTURE(dim, group, bits);
         for (size_t j = 0; j < row.size(); ++j) {
-          const double scale = exponent_value(coded.exponent) *
-                               scale_value(coded.scales[j / static_cast<size_t>(group)]) / 127.0;
+          const uint8_t scale_byte = coded.scales[j / static_cast<size_t>(group)];
+          const ScaleFormat format = codec.scale_format();
+          const double scale = exponent_value(coded.exponent) * format.value(scale_byte) / 127.0;
           const double exact = row[j] / scale;
           double nearest = std::max(0.5, std::abs(exact) - 127.0);  // 8 bits: every integer
           if (bits != 8) {
             nearest = std::numeric_limits<double>::infinity();
-            for (const int8_t level : codec.levels()) {
+            for (const int8_t level : codec.levels(format.book(scale_byte))) {
               nearest = std::min(nearest, std::abs(exact - level));
             }
           }
@@ -125,8 +127,8 @@ TEST_CASE("distortion of Gaussian rows", "[row_codec]") {
     double mse;
   };
   for (const Expected& expected :
-       {Expected{4, 16, 0.00440}, Expected{4, 64, 0.00676}, Expected{3, 16, 0.01830},
-        Expected{3, 64, 0.02735}, Expected{2, 16, 0.0796}, Expected{2, 64, 0.1057}}) {
+       {Expected{4, 16, 0.00440}, Expected{4, 64, 0.00676}, Expected{3, 16, 0.01616},
+        Expected{3, 64, 0.02735}, Expected{2, 16, 0.0659}, Expected{2, 64, 0.1057}}) {
     const RowCodec codec = make(128, expected.bits, expected.group);
     Rng rng(kSeed + 2, RngStream::kData);
     Sample relative;
@@ -143,12 +145,14 @@ TEST_CASE("levels ascend and reach 127; boundaries lie half-way", "[row_codec]")
   for (const int bits : {2, 3, 4}) {
     for (const int group : {16, 32, 64}) {
       const RowCodec codec = make(128, bits, group);
-      const auto levels = codec.levels();
-      REQUIRE(levels.size() == size_t{1} << bits);
-      CHECK(levels.front() == -127);
-      for (size_t k = 0; k + 1 < levels.size(); ++k) {
-        CHECK(levels[k] < levels[k + 1]);
-        CHECK(codec.boundaries()[k] == 8 * (levels[k] + levels[k + 1]));
+      for (int book = 0; book < codec.scale_format().n_books(); ++book) {
+        const auto levels = codec.levels(book);
+        REQUIRE(levels.size() == size_t{1} << bits);
+        CHECK(std::max(-levels.front(), +levels.back()) == 127);
+        for (size_t k = 0; k + 1 < levels.size(); ++k) {
+          CHECK(levels[k] < levels[k + 1]);
+          CHECK(codec.boundaries(book)[k] == 8 * (levels[k] + levels[k + 1]));
+        }
       }
     }
   }
@@ -183,10 +187,26 @@ TEST_CASE("the shared exponent covers the largest magnitude", "[row_codec]") {
   CHECK(shared_exponent(0x1.fp-101f) == 0);
   CHECK(exponent_value(0) == 0.0f);
   CHECK(shared_exponent(std::numeric_limits<float>::max()) == 253);
-  CHECK(scale_value(0) == 0.0f);
-  CHECK(scale_value(1) == 0x1p-17f);
-  CHECK(scale_value(0x78) == 1.0f);
-  CHECK(scale_value(0xff) == -1.875f);
+}
+
+TEST_CASE("a scale byte is a sign, a codebook and a small float", "[row_codec]") {
+  for (const int book_bits : {0, 1, 2}) {
+    CAPTURE(book_bits);
+    const ScaleFormat format{book_bits};
+    const int n_magnitudes = format.largest() + 1;
+    REQUIRE(n_magnitudes << book_bits == 128);
+    for (int byte = 0; byte < 256; ++byte) {
+      const int magnitude = byte % n_magnitudes;
+      const int exponent = magnitude / 8;
+      const double size = exponent == 0 ? magnitude : std::ldexp(8 + magnitude % 8, exponent - 1);
+      const double last = std::ldexp(15.0, (n_magnitudes - 1) / 8 - 1);
+      CAPTURE(byte);
+      CHECK(format.value(static_cast<uint8_t>(byte)) ==
+            (byte < 128 ? 1.875 : -1.875) * size / last);
+      CHECK(format.book(static_cast<uint8_t>(byte)) == byte % 128 / n_magnitudes);
+    }
+    CHECK(2.0f * format.tiny() == format.value(1));
+  }
 }
 
 TEST_CASE("zero, small and huge groups", "[row_codec]") {
@@ -199,16 +219,18 @@ TEST_CASE("zero, small and huge groups", "[row_codec]") {
     CHECK(zero.scales == std::vector<uint8_t>(4, 0));
 
     // One group far below the others: relative to the exponent, at most the least scale of error.
+    const float least_scale = codec.scale_format().value(1);
     std::vector<float> row = gaussian(rng, 64);
-    for (size_t j = 16; j < 32; ++j) row[j] *= 0x1p-19f;
+    for (size_t j = 16; j < 32; ++j) row[j] *= 0.25f * least_scale;
     for (size_t j = 32; j < 48; ++j) row[j] = 0.0f;
     const Coded uneven = round_trip(codec, row);
     CHECK(uneven.scales[2] == 0);
-    const double least = exponent_value(uneven.exponent) * 0x1p-17;
+    const double least = static_cast<double>(exponent_value(uneven.exponent)) * least_scale;
     for (size_t j = 16; j < 48; ++j) CHECK(std::abs(row[j] - uneven.decoded[j]) <= least);
 
-    // Rows beside a much larger one share its exponent.
-    const uint8_t exponent = shared_exponent(1000.0f);
+    // Rows beside a much larger one share its exponent; codebooks take bits from the range.
+    constexpr float kLarge[] = {1000.0f, 100.0f, 10.0f};
+    const uint8_t exponent = shared_exponent(kLarge[codec.scale_format().book_bits]);
     std::vector<uint8_t> codes(64), scales(4);
     std::vector<float> small = gaussian(rng, 64), decoded(64);
     REQUIRE(codec.encode(small, exponent, codes, scales).ok());

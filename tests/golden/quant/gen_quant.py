@@ -154,51 +154,56 @@ def sum_in_order(values):
     return total
 
 
-# By bits and coordinates per scale; what fits them is tests/quant/level_fit.cpp.
-LEVELS = {
-    (2, 16): [-127, -43, 16, 85],
-    (2, 64): [-127, -44, 21, 97],
-    (3, 16): [-127, -82, -48, -20, 4, 28, 55, 91],
-    (3, 64): [-127, -78, -45, -19, 6, 32, 62, 101],
-    (4, 16): [-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108],
-    (4, 64): [-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104],
-    (8, 16): list(range(-127, 128)),
-    (8, 64): list(range(-127, 128)),
+# Codebooks by bits and coordinates per scale; what fits them is tests/quant/level_fit.cpp.
+BOOKS = {
+    (2, 16): [[-127, -48, 25, 123], [-127, -33, 22, 80], [-127, -54, 7, 79], [-127, -54, -5, 46]],
+    (2, 64): [[-127, -44, 21, 97]],
+    (3, 16): [[-127, -79, -46, -18, 9, 35, 65, 108], [-127, -85, -53, -27, -3, 21, 47, 81]],
+    (3, 64): [[-127, -78, -45, -19, 6, 32, 62, 101]],
+    (4, 16): [[-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108]],
+    (4, 64): [[-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104]],
+    (8, 16): [range(-127, 128)],
+    (8, 64): [range(-127, 128)],
 }
 
 
-def scale_of(magnitude):
-    """1 sign, 4 exponent, 3 mantissa bits: subnormals at 2^-17, exponent bias 15."""
+def scale_of(magnitude, n_magnitudes):
+    """3 mantissa bits below those of an exponent whose largest stands for 2^0; 0 is for subnormals."""
     exponent, mantissa = magnitude >> 3, magnitude & 7
-    return math.ldexp(8 + mantissa, exponent - 18) if exponent else math.ldexp(mantissa, -17)
+    part = (8 + mantissa) / 8 * 2.0**exponent if exponent else 2 * mantissa / 8
+    return part / 2.0 ** ((n_magnitudes >> 3) - 1)
 
 
-def code_group(group, bits, levels, exponent):
+def code_group(group, bits, books, exponent):
     """Scale byte and codes: all candidates tried one by one."""
     unit = [float(v) * 2.0 ** (127 - exponent) for v in group]
     largest = max(abs(v) for v in unit)
-    if largest < 2.0**-18:
+    n_magnitudes = 128 // len(books)
+    if largest < scale_of(1, n_magnitudes) / 2:
         return 0, [0] * len(unit)
     start, count = {2: (0.5, 11), 3: (0.8, 10), 4: (0.8, 10), 8: (1.0, 2)}[bits]
-    # What the start is compared with is rounded to an fp16 first.
-    aim = float(np.float16(np.float32(start) * np.float32(largest)))
-    first = max([1] + [m for m in range(1, 128) if scale_of(m) <= aim])
-    edges = [8 * (a + b) for a, b in zip(levels, levels[1:])]
+    # What the start is compared with is rounded to an fp16 first, whose least step is that of the scales / 128.
+    unit_of_fp16 = scale_of(1, n_magnitudes) / 2.0**-17
+    aim = unit_of_fp16 * float(np.float16(np.float32(start) * np.float32(largest) / np.float32(unit_of_fp16)))
+    first = max([1] + [m for m in range(1, n_magnitudes) if scale_of(m, n_magnitudes) <= aim])
     best = (math.inf, 0, [])
     for magnitude in range(first, first + count):
-        magnitude = min(magnitude, 127)
-        scale = scale_of(magnitude)
+        magnitude = min(magnitude, n_magnitudes - 1)
+        scale = scale_of(magnitude, n_magnitudes)
         steps = [int(np.rint(np.clip(np.float32(v) * (np.float32(2032) / np.float32(scale)), -6000, 6000))) for v in unit]
-        for sign in (1, -1) if bits != 8 else (1,):
-            if bits == 8:  # a half goes upwards
-                codes = [min(max((s + 8) // 16, -127), 127) for s in steps]
-                error = sum((16 * c - s) ** 2 for c, s in zip(codes, steps))
-            else:
-                codes = [sum(sign * s > e for e in edges) for s in steps]
-                error = sum((16 * levels[c] - sign * s) ** 2 for c, s in zip(codes, steps))
-            error = float(np.float32(error) * np.float32(scale * scale))
-            if error < best[0]:
-                best = (error, magnitude | (0x80 if sign < 0 else 0), [c % 256 for c in codes])
+        for book, levels in enumerate(books):
+            edges = [8 * (a + b) for a, b in zip(levels, levels[1:])]
+            for sign in (1, -1) if bits != 8 else (1,):
+                if bits == 8:  # a half goes upwards
+                    codes = [min(max((s + 8) // 16, -127), 127) for s in steps]
+                    error = sum((16 * c - s) ** 2 for c, s in zip(codes, steps))
+                else:
+                    codes = [sum(sign * s > e for e in edges) for s in steps]
+                    error = sum((16 * levels[c] - sign * s) ** 2 for c, s in zip(codes, steps))
+                error = float(np.float32(error) * np.float32(scale * scale))
+                if error < best[0]:
+                    byte = magnitude | book * n_magnitudes | (0x80 if sign < 0 else 0)
+                    best = (error, byte, [c % 256 for c in codes])
     return best[1], best[2]
 
 
@@ -207,7 +212,7 @@ def row_codec(row, bits, group):
     exponent = math.frexp(float(np.abs(row).max()))[1] + 127
     scales, codes = b"", []
     for start in range(0, len(row), group):
-        scale, part = code_group(row[start : start + group], bits, LEVELS[bits, group], exponent)
+        scale, part = code_group(row[start : start + group], bits, BOOKS[bits, group], exponent)
         scales += bytes([scale])
         codes += part
     return bytes([exponent]) + scales, codes
