@@ -14,10 +14,10 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
 constexpr int kVectors = kTile / Simd::kLanes;  // of one query's scores of a tile
 constexpr float kRescaleAbove = 8.0f;           // powers of two by which weights may exceed 1
-constexpr float kInt16Max = 32767.0f;
 // Weights below this, times scales of up to 1.875, add nothing to a float sum whose largest weight
 // is at least 2^-8; skipping them keeps 32767 / weight finite.
 constexpr float kWeightMin = 1e-30f;
+constexpr int kKeyGroupsMax = kHeadDimMax / kKeyGroup;
 constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
 
 // 2^x for x <= kRescaleAbove: n = round(x), f = x - n in [-1/2, 1/2], Taylor of e^(f ln 2) to the
@@ -42,16 +42,20 @@ struct Pass {
   int head_dim;
   int n_visible;  // most tokens that one of the queries sees
   const float* q_float;
-  const int32_t* q_pairs;
+  const int32_t* q_words;
+  const int32_t* q_offset;  // [kQ][kKeyGroupsMax]
   const float* q_unit;
-  int n_pairs;
-  float* scores;          // [kQ][32]; scores, then weights
-  int32_t* weight_pairs;  // [n_groups of V][Simd::kQueries][16]
-  float* weight_unit;     // [n_groups of V][Simd::kQueries]
-  float* o;               // [kQ][head_dim]
+  int q_stride;            // words from query to query
+  float* scores;           // [kQ][32]; scores, then weights
+  int32_t* weight_words;   // [n_groups of V][Simd::kQueries][kWeightWords]
+  int32_t* weight_offset;  // [n_groups of V][Simd::kQueries]
+  float* weight_unit;      // the same
+  float* o;                // [kQ][head_dim]
   Simd::Table k_table;
   Simd::Table v_table;
 };
+
+constexpr int kWeightWords = kTile / 2;  // room for one query's, whatever their form
 
 using PassFunction = void (*)(const Pass& pass);
 
@@ -78,14 +82,17 @@ void score_tile(const Pass& pass) {
       const uint8_t* scales = pass.tile.k_scales + lane;
       for (int unit = 0; unit < pass.head_dim / kKeyGroup * kUnits; unit += kUnits) {
         I sum[kV][kQ];
+        const int group = unit / kUnits;
         for (auto& row : sum)
-          for (I& x : row) x = Simd::zero_int();
+          for (int q = 0; q < kQ; ++q) {
+            row[q] = start_of<kBits>(pass.q_offset[q * kKeyGroupsMax + group]);
+          }
         I books[kV];
         for (int v = 0; v < kV; ++v) {
           books[v] = Simd::load_books<kBits, kBookBits>(scales + v * Simd::kLanes);
         }
-        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, unit, unit + kUnits, pass.q_pairs,
-                                            pass.n_pairs, pass.k_table, books, sum);
+        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, unit, unit + kUnits, pass.q_words,
+                                            pass.q_stride, pass.k_table, books, sum);
         for (int v = 0; v < kV; ++v) {
           const F scale = Simd::load_scales<kBookBits>(scales + v * Simd::kLanes);
           for (int q = 0; q < kQ; ++q) {
@@ -117,14 +124,14 @@ template <int kBits, int kQ, int kV>
       for (int q = 0; q < kQ; ++q) Simd::store(o + q * pass.head_dim + v * Simd::kLanes, sum[v][q]);
   } else {
     I sum[kV][kQ];
-    for (auto& row : sum)
-      for (I& x : row) x = Simd::zero_int();
     const int group = lane / kValueGroup * Simd::kQueries;
+    for (auto& row : sum)
+      for (int q = 0; q < kQ; ++q) row[q] = start_of<kBits>(pass.weight_offset[group + q]);
     const float* const unit = pass.weight_unit + group;
     const I books[kV] = {};
     dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, 0, kTile / entries_per_unit(kBits),
-                                pass.weight_pairs + group * (kTile / 2), kTile / 2, pass.v_table,
-                                books, sum);
+                                pass.weight_words + group * kWeightWords, kWeightWords,
+                                pass.v_table, books, sum);
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) {
         float* const at = o + q * pass.head_dim + v * Simd::kLanes;
@@ -201,10 +208,28 @@ inline void softmax_tile(
   Simd::store(l_lanes, l);
 }
 
-// Weights times the scales of one group of V, as int16 in the order of the V codes, with one float
-// unit: the rounding error of a weight is at most half a unit, 1.5e-5 of the tile's largest.
-inline void quantise_weights(
-    const float* weights, const uint8_t* scales, int bits, int32_t* pairs, float& unit) {
+// What integers that a pack of words will hold start from: see start_of().
+inline int32_t offset_of(const int32_t* integers, int n, int bits) {
+  int32_t sum = 0;
+  for (int i = 0; i < n; ++i) sum += integers[i];
+  return -Simd::level_offset(bits) * sum;
+}
+
+// The factor that brings floats of this largest magnitude to coefficients, and its inverse.
+struct Units {
+  float per_unit;
+  float unit;
+};
+inline Units units_of(float largest, int bits) {
+  const auto most = static_cast<float>(Simd::coefficient_max(bits));
+  return {largest > kWeightMin ? most / largest : 0.0f, largest / most};
+}
+
+// Weights times the scales of one group of V, as coefficients of its codes, with one float unit:
+// the rounding error of a weight is at most half a unit, 1.5e-5 or 0.4 % of the tile's largest.
+inline void quantise_weights(const Pass& pass, int bits, int group, int query) {
+  const float* const weights = pass.scores + query * kTile;
+  const uint8_t* const scales = pass.tile.v_scales + group * kTile;
   F w[kVectors];
   F largest = Simd::zero();
   for (int v = 0; v < kVectors; ++v) {
@@ -212,19 +237,21 @@ inline void quantise_weights(
                      Simd::load_scales<0>(scales + v * Simd::kLanes));
     largest = Simd::max(largest, Simd::abs(w[v]));
   }
-  const float top = Simd::hmax(largest);
-  const float inverse = top > kWeightMin ? kInt16Max / top : 0.0f;
-  unit = top / kInt16Max;
+  const Units units = units_of(Simd::hmax(largest), bits);
   alignas(64) int32_t integers[kTile];
   for (int v = 0; v < kVectors; ++v) {
     Simd::store_int(integers + v * Simd::kLanes,
-                    Simd::to_int(Simd::mul(w[v], Simd::set1(inverse))));
+                    Simd::to_int(Simd::mul(w[v], Simd::set1(units.per_unit))));
   }
-  pack_pairs(integers, bits, pairs);
+  const int at = group * Simd::kQueries + query;
+  Simd::pack_words(integers, bits, pass.weight_words + at * kWeightWords);
+  pass.weight_offset[at] = offset_of(integers, kTile, bits);
+  pass.weight_unit[at] = units.unit * pass.tile.v_unit;
 }
 
 inline void prepare(const QueryBlock& queries, const KvView& kv) {
   const int d = queries.head_dim;
+  const int bits = kv.sealed_k.bits;
   for (int q = 0; q < queries.n_queries; ++q) {
     const float* const in = queries.q + q * d;
     float* const scaled = queries.q_float + q * d;
@@ -234,18 +261,21 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
       largest = Simd::max(largest, Simd::abs(x));
       Simd::store(scaled + j, x);
     }
-    if (queries.n_pairs == 0) continue;
-    const float top = Simd::hmax(largest);
-    const float inverse = top > kWeightMin ? kInt16Max / top : 0.0f;
-    queries.q_unit[q] = top / kInt16Max;
+    if (queries.q_stride == 0) continue;
+    const Units units = units_of(Simd::hmax(largest), bits);
+    queries.q_unit[q] = units.unit;
     alignas(64) int32_t integers[kHeadDimMax] = {};  // zeros behind head_dim: the padding of 3 bits
     for (int j = 0; j < d; j += Simd::kLanes) {
       Simd::store_int(integers + j,
-                      Simd::to_int(Simd::mul(Simd::load(scaled + j), Simd::set1(inverse))));
+                      Simd::to_int(Simd::mul(Simd::load(scaled + j), Simd::set1(units.per_unit))));
     }
-    int32_t* const pairs = queries.q_pairs + q * queries.n_pairs;
-    for (int e = 0; e < 2 * queries.n_pairs; e += kTile) {
-      pack_pairs(integers + e, kv.sealed_k.bits, pairs + e / 2);
+    for (int group = 0; group * kKeyGroup < d; ++group) {
+      queries.q_offset[q * kKeyGroupsMax + group] =
+          offset_of(integers + group * kKeyGroup, kKeyGroup, bits);
+    }
+    int32_t* const words = queries.q_words + q * queries.q_stride;
+    for (int e = 0; e < d; e += kTile) {
+      Simd::pack_words(integers + e, bits, words + e / Simd::word_entries(bits));
     }
   }
 }
@@ -306,15 +336,18 @@ inline void attend_tile(const QueryBlock& queries,
   if (pass.n_visible == 0) return;
   const int d = queries.head_dim;
   alignas(64) float scores[Simd::kQueries * kTile];
-  alignas(64) int32_t weight_pairs[kValueGroupsMax * Simd::kQueries * kTile / 2];
+  alignas(64) int32_t weight_words[kValueGroupsMax * Simd::kQueries * kWeightWords];
+  int32_t weight_offset[kValueGroupsMax * Simd::kQueries];
   float weight_unit[kValueGroupsMax * Simd::kQueries];
   pass.head_dim = d;
   pass.q_float = queries.q_float + first * d;
-  pass.q_pairs = queries.q_pairs + first * queries.n_pairs;
+  pass.q_words = queries.q_words + first * queries.q_stride;
+  pass.q_offset = queries.q_offset + first * kKeyGroupsMax;
   pass.q_unit = queries.q_unit + first;
-  pass.n_pairs = queries.n_pairs;
+  pass.q_stride = queries.q_stride;
   pass.scores = scores;
-  pass.weight_pairs = weight_pairs;
+  pass.weight_words = weight_words;
+  pass.weight_offset = weight_offset;
   pass.weight_unit = weight_unit;
   pass.o = state.o + first * d;
 
@@ -331,10 +364,7 @@ inline void attend_tile(const QueryBlock& queries,
                    pass.o + q * d, d);
     }
     for (int group = 0; v.bits != 16 && group * kValueGroup < d; ++group) {
-      const int at = group * Simd::kQueries + q;
-      quantise_weights(mine, pass.tile.v_scales + group * kTile, v.bits,
-                       weight_pairs + at * (kTile / 2), weight_unit[at]);
-      weight_unit[at] *= pass.tile.v_unit;
+      quantise_weights(pass, v.bits, group, q);
     }
   }
   pass_table(v.bits).sum[n](pass);

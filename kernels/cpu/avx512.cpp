@@ -1,5 +1,5 @@
-// The AVX-512 kernels. Compiled with -mavx512f,bw,vl,vnni; run only where the CPU has them. A test
-// includes this file under another name, over software intrinsics.
+// The AVX-512 kernels. Compiled with -mavx512f,bw,vl,vnni,vbmi; run only where the CPU has them. A
+// test includes this file under another name, over software intrinsics.
 #include "kernels/cpu/avx512.h"
 
 #ifndef TQ_ISA_NAMESPACE
@@ -9,9 +9,9 @@
 
 #include "kernels/cpu/rows_avx2.h"
 
-#include "kernels/cpu/simd_avx512.h"
+#include "kernels/cpu/pack_words.h"
 //
-#include "kernels/cpu/pack_pairs.h"
+#include "kernels/cpu/simd_avx512.h"
 //
 #include "kernels/cpu/dot_body.h"
 //

@@ -116,7 +116,7 @@ class CpuBackend final : public PagedAttention {
   ThreadPool& pool_;
 };
 
-int n_query_pairs(const StoreCodec& store) {
+int query_stride(const StoreCodec& store) {
   return store.k_codec() == nullptr ? 0 : store.layout().sealed_k_tile().depth_padded() / 2;
 }
 
@@ -130,7 +130,7 @@ CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& option
       pool_(options.pool ? *options.pool : *own_pool_) {
   workspaces_.reserve(static_cast<size_t>(pool_.n_threads()));
   for (int i = 0; i < pool_.n_threads(); ++i) {
-    workspaces_.emplace_back(head_dim(), n_query_pairs(store_));
+    workspaces_.emplace_back(head_dim(), query_stride(store_));
   }
 }
 

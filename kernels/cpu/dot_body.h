@@ -3,40 +3,42 @@
 // simd_*.h.
 //
 // Bound: bytes of the tile are read once per group of queries, 32 * head_dim * bits / 8 per half
-// and tile of 32 tokens. Per vector of words and query: 2 (8 bits), 4 (4 bits) or 8 (2 and 3 bits)
-// multiply-adds of pairs.
+// and tile of 32 tokens. Per vector of words and query: one multiply-add for each word of
+// coefficients, which covers two entries on AVX2, and four below 8 bits on AVX-512.
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
 using F = Simd::F;
 using I = Simd::I;
 
-// Entries of one lane that one load covers, as pairs.
-constexpr int pairs_per_unit(int bits) { return bits == 8 ? 2 : bits == 4 ? 4 : 8; }
-constexpr int entries_per_unit(int bits) { return 2 * pairs_per_unit(bits); }
+// Entries of one lane that one load covers: a unit.
+constexpr int entries_per_unit(int bits) { return bits == 8 ? 4 : bits == 4 ? 8 : 16; }
+// Words of coefficients that meet them.
+constexpr int words_per_unit(int bits) { return entries_per_unit(bits) / Simd::word_entries(bits); }
 
-// Depth entry of half 0 or 1 of pair `pair` of a tile: the order in which coefficients are
-// prepared.
-constexpr int pair_entry(int bits, int pair, int half) {
-  const int n = pairs_per_unit(bits);
-  return pair / n * 2 * n + pair % n + half * n;
+// What sums of levels start from: `offset` is minus Simd::level_offset() times the sum of the
+// coefficients that will meet them.
+template <int kBits>
+inline I start_of(int32_t offset) {
+  return Simd::level_offset(kBits) == 0 ? Simd::zero_int() : Simd::set1_int(offset);
 }
 
-// sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][pair], over units
+// sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][word], over units
 // [unit_begin, unit_end) of the depth. books[v]: of each lane, as Simd::load_books() yields them.
-// Overflow: |level| <= 127, |coefficient| <= 32767 and depth <= 32, so |sum| <= 1.34e8 < 2^31.
+// Overflow: |level| <= 127 and |coefficient| <= 32767, or < 256 and <= 127 where they are bytes,
+// and the depth is <= 32, so |sum| <= 1.34e8 < 2^31.
 template <int kBits, int kBookBits, int kQ, int kV>
 [[gnu::always_inline]] inline void dot_codes(const uint32_t* tile,
                                              int lanes,
                                              int unit_begin,
                                              int unit_end,
-                                             const int32_t* pairs,
-                                             int pairs_stride,
+                                             const int32_t* coefficients,
+                                             int stride,
                                              Simd::Table table,
                                              const I (&books)[kV],
                                              I (&sum)[kV][kQ]) {
-  constexpr int kPairs = pairs_per_unit(kBits);
-  constexpr int kSteps = kPairs / Simd::kPairsPerStep;
+  constexpr int kWords = words_per_unit(kBits);
+  constexpr int kSteps = kWords / Simd::kVectorsPerStep;
   for (int unit = unit_begin; unit < unit_end; ++unit) {
     const uint32_t* const words = kBits == 3 ? tile + unit / 2 * 3 * lanes : tile + unit * lanes;
     Simd::Packed packed[kV];
@@ -46,20 +48,20 @@ template <int kBits, int kBookBits, int kQ, int kV>
     }
 #pragma GCC unroll 8
     for (int step = 0; step < kSteps; ++step) {
-      I levels[kV][Simd::kPairsPerStep];
+      I levels[kV][Simd::kVectorsPerStep];
 #pragma GCC unroll 4
       for (int v = 0; v < kV; ++v) {
         Simd::unpack<kBits, kBookBits>(packed[v], table, books[v], levels[v]);
       }
 #pragma GCC unroll 2
-      for (int k = 0; k < Simd::kPairsPerStep; ++k) {
-        const int32_t* const column = pairs + unit * kPairs + step + k * kSteps;
+      for (int k = 0; k < Simd::kVectorsPerStep; ++k) {
+        const int32_t* const column = coefficients + unit * kWords + step + k * kSteps;
 #pragma GCC unroll 8
         for (int q = 0; q < kQ; ++q) {
-          const I coefficient = Simd::set1_int(column[q * pairs_stride]);
+          const I coefficient = Simd::set1_int(column[q * stride]);
 #pragma GCC unroll 4
           for (int v = 0; v < kV; ++v) {
-            sum[v][q] = Simd::dot_pairs(sum[v][q], levels[v][k], coefficient);
+            sum[v][q] = Simd::dot<kBits>(sum[v][q], levels[v][k], coefficient);
           }
         }
       }

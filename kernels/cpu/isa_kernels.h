@@ -77,12 +77,14 @@ struct QueryBlock {
   float scale_log2 = 0.0f;         // softmax scale * log2(e): scores are powers of two
   const float* q_plain = nullptr;  // as q, not rotated; for the bias only
   BiasView bias;
-  // Filled by prepare(): the scaled queries as floats, and as pairs of int16 in the order of the K
-  // codes.
+  // Filled by prepare(): the scaled queries as floats, and as small integers in the order of the K
+  // codes, as many to a word as the ISA multiplies at once.
   float* q_float = nullptr;    // [n_queries, head_dim]
-  int32_t* q_pairs = nullptr;  // [n_queries, n_pairs]
-  float* q_unit = nullptr;     // [n_queries]: float value of one unit of q_pairs
-  int n_pairs = 0;             // padded depth of the K tile / 2; 0 where sealed keys are bf16
+  int32_t* q_words = nullptr;  // [n_queries, q_stride]
+  int32_t* q_offset =
+      nullptr;              // [n_queries, kHeadDimMax / kKeyGroup]: what a group's sums start from
+  float* q_unit = nullptr;  // [n_queries]: float value of one unit of q_words
+  int q_stride = 0;         // padded depth of the K tile / 2; 0 where sealed keys are bf16
 };
 
 // Partial softmax state per query, in powers of two: weights are 2^(score - m), l is their sum, o
@@ -134,7 +136,7 @@ struct SealTile {
 
 struct IsaKernels {
   const char* name;
-  // Fills q_float, q_pairs and q_unit.
+  // Fills q_float, q_words, q_offset and q_unit.
   void (*prepare)(const QueryBlock& queries, const KvView& kv);
   // Overwrites `state` with the partial softmax over tiles [tile_begin, tile_end).
   void (*attend_part)(const QueryBlock& queries,

@@ -12,7 +12,7 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 struct Simd {
   static constexpr int kLanes = 8;
   static constexpr int kQueries = 4;  // most queries per pass: 2 x 4 accumulators of 16 registers
-  static constexpr int kPairsPerStep = 2;  // level pairs that one step of unpack() yields
+  static constexpr int kVectorsPerStep = 2;  // that one step of unpack() yields
   using F = __m256;
   using I = __m256i;
 
@@ -62,8 +62,9 @@ struct Simd {
   static F to_float(I x) { return _mm256_cvtepi32_ps(x); }
   // sum + low halves' product + high halves' product, per lane. The barrier keeps GCC from adding
   // the products of several steps first, which needs more registers than there are and spills them.
-  static I dot_pairs(I sum, I a, I b) {
-    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(a, b));
+  template <int kBits>
+  static I dot(I sum, I levels, I coefficients) {
+    sum = _mm256_add_epi32(sum, _mm256_madd_epi16(levels, coefficients));
     asm("" : "+x"(sum));
     return sum;
   }
@@ -96,6 +97,15 @@ struct Simd {
                              7 - kBookBits - kBits);
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+  // --- coefficients ---
+  // Two int16 in a word, for the halves of a lane.
+  static constexpr int word_entries(int) { return 2; }
+  static constexpr int coefficient_max(int) { return 32767; }
+  static constexpr int level_offset(int) { return 0; }
+  static void pack_words(const int32_t* integers, int bits, int32_t* words) {
+    pack_pairs(integers, bits, words);
+  }
 
   // --- codes -> int16 levels ---
   struct Table {
@@ -132,7 +142,7 @@ struct Simd {
   // (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2 apart. At 8 bits codes are
   // levels.
   template <int kBits, int kBookBits>
-  static void unpack(Packed& packed, Table table, I books, I (&pairs)[kPairsPerStep]) {
+  static void unpack(Packed& packed, Table table, I books, I (&pairs)[kVectorsPerStep]) {
     if constexpr (kBits == 8) return widen(packed.low, pairs);
     I codes;
     if constexpr (kBits == 3) {
@@ -147,7 +157,7 @@ struct Simd {
     if constexpr (kBookBits > 0) codes = _mm256_or_si256(codes, books);
     widen(_mm256_shuffle_epi8(table.bytes, codes), pairs);
   }
-  static void widen(I levels, I (&pairs)[kPairsPerStep]) {
+  static void widen(I levels, I (&pairs)[kVectorsPerStep]) {
     pairs[0] = _mm256_srai_epi16(_mm256_slli_epi16(levels, 8), 8);
     pairs[1] = _mm256_srai_epi16(levels, 8);
   }

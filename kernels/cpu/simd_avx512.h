@@ -1,4 +1,4 @@
-// Simd for AVX-512 F, BW, VL and VNNI: sixteen 32-bit lanes. Included once, inside an ISA
+// Simd for AVX-512 F, BW, VL, VNNI and VBMI: sixteen 32-bit lanes. Included once, inside an ISA
 // translation unit, with TQ_ISA_NAMESPACE defined; not a header for anyone else. See
 // attention_body.h for what the names mean. A test defines TQ_AVX512_EMULATED after including a
 // software version of the same intrinsics.
@@ -14,8 +14,8 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
 struct Simd {
   static constexpr int kLanes = 16;
-  static constexpr int kQueries = 8;       // 2 x 8 accumulators of 32 registers
-  static constexpr int kPairsPerStep = 1;  // level pairs that one step of unpack() yields
+  static constexpr int kQueries = 8;         // 2 x 8 accumulators of 32 registers
+  static constexpr int kVectorsPerStep = 1;  // that one step of unpack() yields
   using F = __m512;
   using I = __m512i;
 
@@ -63,10 +63,8 @@ struct Simd {
   }
   // p * 2^n for integral n >= -126; 0 where x < -126.
   static F scale_pow2(F p, F n, F x) {
-    const I exponent =
-        _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
     const __mmask16 keep = _mm512_cmp_ps_mask(x, _mm512_set1_ps(-126.0f), _CMP_GE_OQ);
-    return _mm512_maskz_mov_ps(keep, _mm512_mul_ps(p, _mm512_castsi512_ps(exponent)));
+    return _mm512_maskz_scalef_ps(keep, p, n);
   }
 
   static I zero_int() { return _mm512_setzero_si512(); }
@@ -75,8 +73,12 @@ struct Simd {
   static I set1_int(int32_t x) { return _mm512_set1_epi32(x); }
   static I to_int(F x) { return _mm512_cvtps_epi32(x); }
   static F to_float(I x) { return _mm512_cvtepi32_ps(x); }
-  // sum + low halves' product + high halves' product, per lane.
-  static I dot_pairs(I sum, I a, I b) { return _mm512_dpwssd_epi32(sum, a, b); }
+  // sum + the products of a lane's four bytes, or at 8 bits two halves.
+  template <int kBits>
+  static I dot(I sum, I levels, I coefficients) {
+    if constexpr (kBits == 8) return _mm512_dpwssd_epi32(sum, levels, coefficients);
+    return _mm512_dpbusd_epi32(sum, levels, coefficients);
+  }
 
   static F bf16_low(I x) { return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16)); }
   static F bf16_high(I x) {
@@ -92,71 +94,79 @@ struct Simd {
     return _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(upper, 1),
                                             _mm256_set1_epi16(static_cast<int16_t>(kKeep))));
   }
-  // Their codebooks, in each half of a lane above the place of a code: an index of the table.
+  // Their codebooks, in each byte of a lane above the place of a code: an index of the table.
   template <int kBits, int kBookBits>
   static I load_books(const uint8_t* p) {
     if constexpr (kBookBits == 0) return zero_int();
-    // Of the sixteen bytes, repeated in each quarter: dword i takes byte i into both halves. A byte
-    // of the pattern with its highest bit set yields zero.
-    const I each = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const I spread = _mm512_or_si512(_mm512_mullo_epi32(each, _mm512_set1_epi32(0x00010001)),
-                                     _mm512_set1_epi32(static_cast<int>(0x80008000)));
+    // Of the sixteen bytes, repeated in each quarter, lane i takes byte i, four times.
+    const I lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const I spread = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(0x01010101));
     const I scales = _mm512_shuffle_epi8(
         _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), spread);
     constexpr int kBooks = 0x7f & ~largest_scale(kBookBits);
-    return _mm512_srli_epi32(_mm512_and_si512(scales, _mm512_set1_epi32(kBooks << 16 | kBooks)),
+    return _mm512_srli_epi32(_mm512_and_si512(scales, _mm512_set1_epi8(kBooks)),
                              7 - kBookBits - kBits);
   }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
-  // --- codes -> int16 levels ---
-  // A 16-bit permutation looks up both halves of a lane at once and ignores index bits above the
-  // fifth, so with the table repeated to 32 entries the codes of one codebook need no mask.
+  // --- coefficients ---
+  // Four int8 in a word; at 8 bits, where a coefficient must be finer than the codes, two int16.
+  static constexpr int word_entries(int bits) { return bits == 8 ? 2 : 4; }
+  static constexpr int coefficient_max(int bits) { return bits == 8 ? 32767 : 127; }
+  // vpdpbusd wants one side unsigned: levels are looked up so much too large.
+  static constexpr int level_offset(int bits) { return bits == 8 ? 0 : 128; }
+  static void pack_words(const int32_t* integers, int bits, int32_t* words) {
+    bits == 8 ? pack_pairs(integers, bits, words) : pack_quads(integers, bits, words);
+  }
+
+  // --- codes -> levels in bytes ---
+  // A byte permutation ignores index bits above the sixth, so with the table repeated to 64 entries
+  // the codes of one codebook need no mask.
   struct Table {
-    I words;
+    I bytes;
   };
   static Table make_table(const int8_t* levels, int n) {
-    alignas(64) int16_t words[32];
-    for (int i = 0; i < 32; ++i) words[i] = levels[i % n];
-    return {load_int(words)};
+    alignas(64) uint8_t bytes[64];
+    for (int i = 0; i < 64; ++i) bytes[i] = static_cast<uint8_t>(levels[i % n] + 128);
+    return {load_int(bytes)};
   }
 
   struct Packed {
     I low;
-    I high;  // 3 bits only: the third bits of each half's codes, the next one at bit 2
+    I high;  // 3 bits only: the third bit of each code, at bit 2 of its byte
   };
   // `words` points at the lane's first word of a unit. For 3 bits, a unit of 16 entries is half of
   // a group of 32: `half` 0 or 1, `words` at the group's word of high bits.
   template <int kBits>
   static Packed load_packed(const uint32_t* words, int lanes, int half) {
     if constexpr (kBits != 3) return {load_int(words), zero_int()};
-    const I all = load_int(words);
-    const I bits = half == 0 ? all : _mm512_srli_epi32(all, 16);
-    const I low_byte = _mm512_and_si512(bits, _mm512_set1_epi32(0xff));
-    const I high_byte = _mm512_slli_epi32(_mm512_and_si512(bits, _mm512_set1_epi32(0xff00)), 8);
+    // Byte k of a lane takes the bits from 4k + 16 half on to bit 2; offsets are within 64 bits.
+    constexpr int64_t kOffsets = 0x2a26221e0a06023e;
+    const I offsets = _mm512_set1_epi64(kOffsets + half * 0x1010101010101010);
     return {load_int(words + (1 + half) * lanes),
-            _mm512_slli_epi32(_mm512_or_si512(low_byte, high_byte), 2)};
+            _mm512_multishift_epi64_epi8(offsets, load_int(words))};
   }
-  // Level pairs of the next codes: of a word's n entries, step i yields the pair (i, i + n/2). At 8
-  // bits codes are levels.
+  // Levels, as bytes with their offset, of the next codes: of a word's n entries, step i yields
+  // entries i, i + n/4, i + n/2 and i + 3n/4. At 8 bits codes are levels, and step i yields entries
+  // i and i + 2 as int16.
   template <int kBits, int kBookBits>
-  static void unpack(Packed& packed, Table table, I books, I (&pairs)[kPairsPerStep]) {
+  static void unpack(Packed& packed, Table table, I books, I (&levels)[kVectorsPerStep]) {
     if constexpr (kBits == 8) {
-      pairs[0] = _mm512_srai_epi16(_mm512_slli_epi16(packed.low, 8), 8);
+      levels[0] = _mm512_srai_epi16(_mm512_slli_epi16(packed.low, 8), 8);
       packed.low = _mm512_srli_epi16(packed.low, 8);
       return;
     }
     I codes = packed.low;
     if constexpr (kBits == 3) {
-      // Bits 0 and 1 of each half from `low`, the rest from `high`.
-      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi16(3), packed.low, packed.high, 0xca);
+      // Bits 0 and 1 of each byte from `low`, the rest from `high`.
+      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi8(3), packed.low, packed.high, 0xca);
       packed.high = _mm512_srli_epi32(packed.high, 1);
     }
     if constexpr (kBookBits > 0) {
-      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi16((1 << kBits) - 1), codes, books, 0xca);
+      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi8((1 << kBits) - 1), codes, books, 0xca);
     }
     packed.low = _mm512_srli_epi32(packed.low, kBits == 3 ? 2 : kBits);
-    pairs[0] = _mm512_permutexvar_epi16(codes, table.words);
+    levels[0] = _mm512_permutexvar_epi8(codes, table.bytes);
   }
 };
 

@@ -28,17 +28,19 @@ bool has_avx2() {
 
 bool has_avx512() {
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni") &&
+         __builtin_cpu_supports("avx512vbmi");
 }
 
 }  // namespace
 
 std::span<const BackendEntry> simd_backends() noexcept {
   static const std::array<BackendEntry, 2> entries{
-      BackendEntry{.name = "avx512",
-                   .missing = has_avx512() ? "" : "this CPU has no AVX-512 F, BW, VL and VNNI",
-                   .make = make_avx512,
-                   .linear = avx512::linear},
+      BackendEntry{
+          .name = "avx512",
+          .missing = has_avx512() ? "" : "this CPU has no AVX-512 F, BW, VL, VNNI and VBMI",
+          .make = make_avx512,
+          .linear = avx512::linear},
       BackendEntry{.name = "avx2",
                    .missing = has_avx2() ? "" : "this CPU has no AVX2, FMA and F16C",
                    .make = make_avx2,

@@ -48,8 +48,8 @@ float* FloatArena::take(size_t n_floats) noexcept {
   return p;
 }
 
-Workspace::Workspace(int head_dim, int n_pairs)
-    : n_pairs_(n_pairs),
+Workspace::Workspace(int head_dim, int q_stride)
+    : q_stride_(q_stride),
       arena_(3 * query_floats(kQueriesMax, head_dim) + FloatArena::rounded(kQueriesMax) +
              2 * state_size(kQueriesMax, head_dim)) {
   q_ = arena_.take(static_cast<size_t>(kQueriesMax) * static_cast<size_t>(head_dim));
@@ -58,18 +58,22 @@ Workspace::Workspace(int head_dim, int n_pairs)
   q_unit_ = arena_.take(kQueriesMax);
   part_ = take_state(arena_, kQueriesMax, head_dim);
   total_ = take_state(arena_, kQueriesMax, head_dim);
-  // Pairs are written 16 at a time: the last query's may run on behind it.
-  const size_t pairs = static_cast<size_t>(kQueriesMax) * static_cast<size_t>(n_pairs) + kTile / 2;
-  q_pairs_ = std::make_unique<int32_t[]>(pairs);
+  // Words are written up to 16 at a time: the last query's may run on behind it.
+  const size_t n_words =
+      static_cast<size_t>(kQueriesMax) * static_cast<size_t>(q_stride) + kTile / 2;
+  q_words_ = std::make_unique<int32_t[]>(n_words);
+  q_offset_ =
+      std::make_unique<int32_t[]>(static_cast<size_t>(kQueriesMax) * kHeadDimMax / kKeyGroup);
 }
 
 void Workspace::lend(QueryBlock& queries) const noexcept {
   queries.q = q_;
   queries.q_plain = q_plain_;
   queries.q_float = q_float_;
-  queries.q_pairs = q_pairs_.get();
+  queries.q_words = q_words_.get();
+  queries.q_offset = q_offset_.get();
   queries.q_unit = q_unit_;
-  queries.n_pairs = n_pairs_;
+  queries.q_stride = q_stride_;
 }
 
 size_t SplitStates::state_floats() const noexcept {

@@ -28,8 +28,8 @@ class FloatArena {
 
 class Workspace {
  public:
-  // n_pairs: of one query, 0 where the keys are bf16.
-  Workspace(int head_dim, int n_pairs);
+  // q_stride: QueryBlock's.
+  Workspace(int head_dim, int q_stride);
 
   float* q() noexcept { return q_; }              // [kQueriesMax, head_dim]
   float* q_plain() noexcept { return q_plain_; }  // the same size
@@ -39,13 +39,14 @@ class Workspace {
   const PartState& total() const noexcept { return total_; }  // of the parts folded so far
 
  private:
-  int n_pairs_ = 0;
+  int q_stride_ = 0;
   FloatArena arena_;
   float* q_ = nullptr;
   float* q_plain_ = nullptr;
   float* q_float_ = nullptr;
   float* q_unit_ = nullptr;
-  std::unique_ptr<int32_t[]> q_pairs_;
+  std::unique_ptr<int32_t[]> q_words_;
+  std::unique_ptr<int32_t[]> q_offset_;
   PartState part_;
   PartState total_;
 };

@@ -71,8 +71,9 @@ TEST_CASE("every pair of formats and head_dim equals the oracle", "[attention]")
         for (const std::string& name : backends_under_test()) {
           if (name == "scalar") continue;
           INFO(name);
-          World world(world_options(name, {k, v}, head_dim, group));
-          DenseStore dense(scalar_options);
+          const WorldOptions options = world_options(name, {k, v}, head_dim, group);
+          World world(options);
+          DenseStore dense(options);
           CHECK(feed(world, dense, 7, chunks, 3) < 1.0);
           CHECK(same_bytes(world, scalar));
           CHECK(world.poison_intact());

@@ -13,6 +13,12 @@ namespace {
 
 constexpr double kFloatEps = 5.97e-8;  // half an ulp, relative
 
+// Steps of a coefficient up to its largest, as kernels/README.md has them.
+double coefficient_steps(std::string_view backend, const quant::RowCodec& codec) {
+  const bool bytes = backend.starts_with("avx512") && codec.shape().bits < 8;
+  return bytes ? 127.0 : 32767.0;
+}
+
 double norm(const float* row, size_t n) {
   double sum = 0.0;
   for (size_t j = 0; j < n; ++j) sum += static_cast<double>(row[j]) * row[j];
@@ -125,12 +131,12 @@ std::vector<double> DenseStore::bias_scores(const std::vector<float>& q,
 // keep it). Roundings are taken as independent and uniform; the bound is six standard deviations of
 // their sum.
 //
-// Scores. The sealed path rounds q to steps of s = max|q|/32767: d errors of variance s^2/12,
+// Scores. The sealed path rounds q to steps of s = max|q|/n: d errors of variance s^2/12,
 // weighted by k, give 6 s |k| / sqrt(12). The hot path sums d products in float: 6 sqrt(d) eps |q|
 // |k|. The largest of each, times the softmax scale, gives delta; weights then err by 2 delta
 // relative to their sum (a weight's own error and the normaliser's), and by twice 4e-7 for exp2 and
 // for the rounding of its argument's size. Values. Sealed weights are rounded to steps of u =
-// 1/32767 of a tile's largest weight x scale; the error of a tile's 32 rows is a vector of norm u
+// 1/n of a tile's largest weight x scale; the error of a tile's 32 rows is a vector of norm u
 // |level| sqrt(32/12), twice that with margin (a norm of d >= 64 independent terms spreads by a few
 // per cent); |level| x scale <= 1.1 |v|, times 2 where rows of unlike norm share a tile. The
 // largest weights of the tiles add up to at most l. Sums of n products in float: (n / 8 + 64 + d)
@@ -176,12 +182,13 @@ double DenseStore::head_ratio(const std::vector<Token>& tokens,
   const double d = static_cast<double>(dim);
   const double q_norm = norm(q.data(), dim);
   const double b_norm = 1.1 * std::sqrt(d) * options_.key_bias * 1.5;  // 1.5: heads differ
+  const double q_step = k_codec_ ? q_max / coefficient_steps(options_.backend, *k_codec_) : 0.0;
+  const double weight_step = v_codec_ ? 1.0 / coefficient_steps(options_.backend, *v_codec_) : 0.0;
   const double delta = scale * 6.0 *
-                       (k_norm * ((k_codec_ ? q_max / 32767.0 / std::sqrt(12.0) : 0.0) +
-                                  std::sqrt(d) * kFloatEps * q_norm) +
+                       (k_norm * (q_step / std::sqrt(12.0) + std::sqrt(d) * kFloatEps * q_norm) +
                         b_norm * std::sqrt(d) * kFloatEps * q_norm);
   const double sums = (static_cast<double>(position) / 8.0 + 64.0 + d) * kFloatEps;
-  const double weights = v_codec_ ? 2.0 * 2.0 * 1.1 * std::sqrt(32.0 / 12.0) / 32767.0 : 0.0;
+  const double weights = 2.0 * 2.0 * 1.1 * std::sqrt(32.0 / 12.0) * weight_step;
   const double tolerance = v_norm * (2.0 * (delta + 4e-7) + weights + sums) + 1e-30;
   double error = 0.0;
   for (size_t j = 0; j < dim; ++j) error += std::pow(static_cast<double>(output[j]) - want[j], 2);
