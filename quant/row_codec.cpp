@@ -20,18 +20,26 @@ struct Fitted {
   int bits;
   int group;
   int book_bits;
+  float search_from;  // ScaleSearch
+  int n_candidates;
   std::array<int8_t, kLevelsMax> levels;  // [book][2^bits], zeros after their end
 };
 
-// Source: tests/quant/level_fit.cpp, printed by `tq_quant_test "[.generate]"`. 8 bits need none.
+// Source of the levels: tests/quant/level_fit.cpp, printed by `tq_quant_test "[.generate]"`; of the
+// searches: quant/README.md. 8 bits need no levels, and the least magnitude that covers the group.
 constexpr Fitted kFitted[] = {
-    {2, 16, 2, {-127, -48, 25, 123, -127, -33, 22, 80, -127, -54, 7, 79, -127, -54, -5, 46}},
-    {2, 64, 0, {-127, -44, 21, 97}},
-    {3, 16, 1, {-127, -79, -46, -18, 9, 35, 65, 108, -127, -85, -53, -27, -3, 21, 47, 81}},
-    {3, 64, 0, {-127, -78, -45, -19, 6, 32, 62, 101}},
-    {4, 16, 0, {-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108}},
-    {4, 64, 0, {-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104}},
-    {8, 16, 0, {}},
+    {2,
+     16,
+     2,
+     0.7f,
+     7,
+     {-127, -48, 25, 123, -127, -33, 22, 80, -127, -54, 7, 79, -127, -54, -5, 46}},
+    {2, 64, 0, 0.5f, 8, {-127, -44, 21, 97}},
+    {3, 16, 1, 0.9f, 8, {-127, -79, -46, -18, 9, 35, 65, 108, -127, -85, -53, -27, -3, 21, 47, 81}},
+    {3, 64, 0, 0.7f, 7, {-127, -78, -45, -19, 6, 32, 62, 101}},
+    {4, 16, 0, 0.9f, 8, {-127, -100, -81, -65, -50, -37, -25, -14, -2, 9, 22, 35, 50, 66, 84, 108}},
+    {4, 64, 0, 0.9f, 6, {-127, -98, -77, -60, -46, -33, -21, -10, 1, 12, 24, 35, 48, 63, 81, 104}},
+    {8, 16, 0, 1.0f, 2, {}},
 };
 
 // Level k of a book, and the number of all levels.
@@ -122,11 +130,9 @@ Result<RowCodec> RowCodec::create(const RowShape& shape) {
   }
   RowCodec codec;
   codec.shape_ = shape;
-  // At 8 bits: the least magnitude that covers the group. Else quant/README.md.
-  codec.search_ = shape.bits == 8
-                      ? ScaleSearch{.from = 1.0f, .n_candidates = 2, .both_signs = false}
-                  : shape.bits == 2 ? ScaleSearch{.from = 0.5f, .n_candidates = 11}
-                                    : ScaleSearch{.from = 0.8f, .n_candidates = 10};
+  codec.search_ = {.from = fitted->search_from,
+                   .n_candidates = fitted->n_candidates,
+                   .both_signs = shape.bits != 8};
   codec.scale_format_.book_bits = fitted->book_bits;
   std::copy(fitted->levels.begin(), fitted->levels.end(), codec.levels_);
   int16_t* boundary = codec.boundaries_;

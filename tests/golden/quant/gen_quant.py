@@ -174,14 +174,27 @@ def scale_of(magnitude, n_magnitudes):
     return part / 2.0 ** ((n_magnitudes >> 3) - 1)
 
 
-def code_group(group, bits, books, exponent):
+# Where the search of a scale starts, over the group's largest magnitude, and its length.
+SEARCHES = {
+    (2, 16): (0.7, 7),
+    (2, 64): (0.5, 8),
+    (3, 16): (0.9, 8),
+    (3, 64): (0.7, 7),
+    (4, 16): (0.9, 8),
+    (4, 64): (0.9, 6),
+    (8, 16): (1.0, 2),
+    (8, 64): (1.0, 2),
+}
+
+
+def code_group(group, bits, books, search, exponent):
     """Scale byte and codes: all candidates tried one by one."""
     unit = [float(v) * 2.0 ** (127 - exponent) for v in group]
     largest = max(abs(v) for v in unit)
     n_magnitudes = 128 // len(books)
     if largest < scale_of(1, n_magnitudes) / 2:
         return 0, [0] * len(unit)
-    start, count = {2: (0.5, 11), 3: (0.8, 10), 4: (0.8, 10), 8: (1.0, 2)}[bits]
+    start, count = search
     # What the start is compared with is rounded to an fp16 first, whose least step is that of the scales / 128.
     unit_of_fp16 = scale_of(1, n_magnitudes) / 2.0**-17
     aim = unit_of_fp16 * float(np.float16(np.float32(start) * np.float32(largest) / np.float32(unit_of_fp16)))
@@ -212,7 +225,7 @@ def row_codec(row, bits, group):
     exponent = math.frexp(float(np.abs(row).max()))[1] + 127
     scales, codes = b"", []
     for start in range(0, len(row), group):
-        scale, part = code_group(row[start : start + group], bits, BOOKS[bits, group], exponent)
+        scale, part = code_group(row[start : start + group], bits, BOOKS[bits, group], SEARCHES[bits, group], exponent)
         scales += bytes([scale])
         codes += part
     return bytes([exponent]) + scales, codes
