@@ -9,6 +9,7 @@
 #include "config/limits.h"
 #include "kernels/batch_check.h"
 #include "kernels/cpu/host_memory.h"
+#include "kernels/cpu/kernel_rotation.h"
 #include "kernels/cpu/step_plan.h"
 #include "kernels/cpu/store_codec.h"
 #include "kernels/cpu/thread_pool.h"
@@ -40,30 +41,6 @@ HalfView hot_half(size_t offset, const quant::TileShape& tile) {
   return {.bits = 16, .offset = offset, .tile_bytes = tile.bytes()};
 }
 
-// The rotation as the kernels read it, with the transposed matrix that they need of QR.
-struct KernelRotation {
-  explicit KernelRotation(const quant::Rotation* rotation) {
-    if (rotation == nullptr) return;
-    view.dim = rotation->dim();
-    if (rotation->kind() == RotationKind::kHadamard) {
-      for (int round = 0; round < quant::Rotation::kHadamardRounds; ++round) {
-        view.signs[round] = rotation->signs(round).data();
-      }
-      return;
-    }
-    const auto n = static_cast<size_t>(view.dim);
-    const std::span<const float> matrix = rotation->matrix();
-    transposed.resize(n * n);
-    for (size_t i = 0; i < n; ++i) {
-      for (size_t j = 0; j < n; ++j) transposed[j * n + i] = matrix[i * n + j];
-    }
-    view.forward = transposed.data();
-    view.inverse = matrix.data();
-  }
-  std::vector<float> transposed;
-  RotationView view;  // into store_ and `transposed`
-};
-
 class CpuBackend final : public PagedAttention {
  public:
   CpuBackend(const IsaKernels& kernels, const AttentionOptions& options, StoreCodec store);
@@ -81,6 +58,7 @@ class CpuBackend final : public PagedAttention {
   struct Job {
     CpuBackend* self;
     const Call* call;
+    std::atomic<bool> ok{true};
   };
 
   int head_dim() const noexcept { return layout().shape().head_dim; }
@@ -91,6 +69,7 @@ class CpuBackend final : public PagedAttention {
 
   void append_item(const AppendCall& call, int item) const noexcept;
   bool seal_tile(const SealTile& tile, const quant::RowCodec* codec) const noexcept;
+  bool seal_item(const SealCall& call, int item) const noexcept;
   void attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept;
   size_t query_offset(const AttnItem& item, int query) const noexcept;
   void attend_parts(const QueryBlock& queries,
@@ -210,33 +189,43 @@ bool CpuBackend::seal_tile(const SealTile& tile, const quant::RowCodec* codec) c
   return kernels_.seal(coded);
 }
 
+// One tile of one KV head in one layer.
+bool CpuBackend::seal_item(const SealCall& call, int item) const noexcept {
+  const quant::BlockLayout& l = layout();
+  const int tile = item % l.n_tiles();
+  const int head = item / l.n_tiles() % l.shape().n_kv_heads;
+  const LayerIdx layer = item / (l.n_tiles() * l.shape().n_kv_heads);
+  const std::byte* const hot = call.arena->hot(layer, call.hot);
+  std::byte* const codes = call.arena->codes(layer, call.sealed);
+  uint8_t* const scales = call.arena->scales(layer, call.sealed);
+  const SealTile k{.hot = hot + l.hot_k(head, tile),
+                   .sealed = codes + l.sealed_k(head, tile),
+                   .scales = store_.k_codec() ? scales + l.k_scales(head, tile) : nullptr,
+                   .exponent = store_.k_codec() ? scales + l.k_exponent(head, tile) : nullptr,
+                   .is_key = true};
+  const SealTile v{.hot = hot + l.hot_v(head, tile),
+                   .sealed = codes + l.sealed_v(head, tile),
+                   .scales = store_.v_codec() ? scales + l.v_scales(head, tile) : nullptr,
+                   .exponent = store_.v_codec() ? scales + l.v_exponent(head, tile) : nullptr,
+                   .is_key = false};
+  return seal_tile(k, store_.k_codec()) && seal_tile(v, store_.v_codec());
+}
+
 Result<void> CpuBackend::seal(const SealCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_TRY(check_seal(call));
-  const quant::BlockLayout& l = layout();
-  for (LayerIdx layer = 0; layer < l.shape().n_layers; ++layer) {
-    const std::byte* const hot = call.arena->hot(layer, call.hot);
-    std::byte* const codes = call.arena->codes(layer, call.sealed);
-    uint8_t* const scales = call.arena->scales(layer, call.sealed);
-    for (int item = 0; item < l.shape().n_kv_heads * l.n_tiles(); ++item) {
-      const int head = item / l.n_tiles();
-      const int tile = item % l.n_tiles();
-      const SealTile k{.hot = hot + l.hot_k(head, tile),
-                       .sealed = codes + l.sealed_k(head, tile),
-                       .scales = store_.k_codec() ? scales + l.k_scales(head, tile) : nullptr,
-                       .exponent = store_.k_codec() ? scales + l.k_exponent(head, tile) : nullptr,
-                       .is_key = true};
-      const SealTile v{.hot = hot + l.hot_v(head, tile),
-                       .sealed = codes + l.sealed_v(head, tile),
-                       .scales = store_.v_codec() ? scales + l.v_scales(head, tile) : nullptr,
-                       .exponent = store_.v_codec() ? scales + l.v_exponent(head, tile) : nullptr,
-                       .is_key = false};
-      if (!seal_tile(k, store_.k_codec()) || !seal_tile(v, store_.v_codec())) {
-        return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
-      }
-    }
-  }
-  return {};
+  const quant::KvShape& shape = layout().shape();
+  Job<SealCall> job{this, &call};
+  run(
+      shape.n_layers * shape.n_kv_heads * layout().n_tiles(), true,
+      [](void* context, int item, int) {
+        auto& mine = *static_cast<Job<SealCall>*>(context);
+        if (!mine.self->seal_item(*mine.call, item))
+          mine.ok.store(false, std::memory_order_relaxed);
+      },
+      &job);
+  if (job.ok.load(std::memory_order_relaxed)) return {};
+  return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
 }
 
 Result<void> CpuBackend::attend(const AttendCall& call) {

@@ -74,6 +74,7 @@ TEST_CASE("every backend seals any rows to the same bytes", "[seal]") {
         options.kv.formats = {format, format};
         options.kv.block_tokens = 64;
         options.n_heads = 2;
+        options.n_threads = 3;
         const auto scalar = make_backend("scalar", options).value();
         const auto backend = make_backend(name, options).value();
         for (int kind = 0; kind <= kKinds; ++kind) {  // the last one mixes them
