@@ -222,31 +222,37 @@ struct Units {
 };
 inline Units units_of(float largest, int bits) {
   const auto most = static_cast<float>(Simd::coefficient_max(bits));
-  return {largest > kWeightMin ? most / largest : 0.0f, largest / most};
+  return {largest > kWeightMin ? most / largest : 0.0f, largest * (1.0f / most)};
 }
 
-// Weights times the scales of one group of V, as coefficients of its codes, with one float unit:
-// the rounding error of a weight is at most half a unit, 1.5e-5 or 0.4 % of the tile's largest.
-inline void quantise_weights(const Pass& pass, int bits, int group, int query) {
-  const float* const weights = pass.scores + query * kTile;
-  const uint8_t* const scales = pass.tile.v_scales + group * kTile;
-  F w[kVectors];
-  F largest = Simd::zero();
+// Weights of n queries times the scales of one group of V, as coefficients of its codes, with one
+// float unit each: the rounding error of a weight is at most half a unit, 1.5e-5 or 0.4 % of the
+// tile's largest.
+inline void quantise_weights(const Pass& pass, int bits, int group, int n) {
+  F scales[kVectors];
   for (int v = 0; v < kVectors; ++v) {
-    w[v] = Simd::mul(Simd::load(weights + v * Simd::kLanes),
-                     Simd::load_scales<0>(scales + v * Simd::kLanes));
-    largest = Simd::max(largest, Simd::abs(w[v]));
+    scales[v] = Simd::load_scales<0>(pass.tile.v_scales + group * kTile + v * Simd::kLanes);
   }
-  const Units units = units_of(Simd::hmax(largest), bits);
-  alignas(64) int32_t integers[kTile];
-  for (int v = 0; v < kVectors; ++v) {
-    Simd::store_int(integers + v * Simd::kLanes,
-                    Simd::to_int(Simd::mul(w[v], Simd::set1(units.per_unit))));
+  for (int q = 0; q < n; ++q) {
+    F w[kVectors];
+    F largest = Simd::zero();
+    for (int v = 0; v < kVectors; ++v) {
+      w[v] = Simd::mul(Simd::load(pass.scores + q * kTile + v * Simd::kLanes), scales[v]);
+      largest = Simd::max(largest, Simd::abs(w[v]));
+    }
+    const Units units = units_of(Simd::hmax(largest), bits);
+    I integers[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      integers[v] = Simd::to_int(Simd::mul(w[v], Simd::set1(units.per_unit)));
+    }
+    const int at = group * Simd::kQueries + q;
+    Simd::pack_words(integers, bits, pass.weight_words + at * kWeightWords);
+    pass.weight_unit[at] = units.unit * pass.tile.v_unit;
+    if (Simd::level_offset(bits) == 0) continue;
+    I sum = integers[0];
+    for (int v = 1; v < kVectors; ++v) sum = Simd::add_int(sum, integers[v]);
+    pass.weight_offset[at] = -Simd::level_offset(bits) * Simd::hsum_int(sum);
   }
-  const int at = group * Simd::kQueries + query;
-  Simd::pack_words(integers, bits, pass.weight_words + at * kWeightWords);
-  pass.weight_offset[at] = offset_of(integers, kTile, bits);
-  pass.weight_unit[at] = units.unit * pass.tile.v_unit;
 }
 
 inline void prepare(const QueryBlock& queries, const KvView& kv) {
@@ -275,7 +281,9 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
     }
     int32_t* const words = queries.q_words + q * queries.q_stride;
     for (int e = 0; e < d; e += kTile) {
-      Simd::pack_words(integers + e, bits, words + e / Simd::word_entries(bits));
+      I part[kVectors];
+      for (int v = 0; v < kVectors; ++v) part[v] = Simd::load_int(integers + e + v * Simd::kLanes);
+      Simd::pack_words(part, bits, words + e / Simd::word_entries(bits));
     }
   }
 }
@@ -363,9 +371,9 @@ inline void attend_tile(const QueryBlock& queries,
       softmax_tile(mine, visible[q], state.m[first + q], state.l_lanes + (first + q) * 16,
                    pass.o + q * d, d);
     }
-    for (int group = 0; v.bits != 16 && group * kValueGroup < d; ++group) {
-      quantise_weights(pass, v.bits, group, q);
-    }
+  }
+  for (int group = 0; v.bits != 16 && group * kValueGroup < d; ++group) {
+    quantise_weights(pass, v.bits, group, n);
   }
   pass_table(v.bits).sum[n](pass);
 }

@@ -4,7 +4,7 @@
 #include "kernels/cpu/avx2.h"
 #include "kernels/cpu/rows_avx2.h"
 
-#include "kernels/cpu/pack_words.h"
+#include "kernels/cpu/pack_pairs.h"
 //
 #include "kernels/cpu/simd_avx2.h"
 //

@@ -58,6 +58,12 @@ struct Simd {
   static I load_int(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
   static void store_int(int32_t* p, I x) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x); }
   static I set1_int(int32_t x) { return _mm256_set1_epi32(x); }
+  static I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
+  static int32_t hsum_int(I x) {
+    __m128i y = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+    y = _mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(_mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(2, 3, 0, 1))));
+  }
   static I to_int(F x) { return _mm256_cvtps_epi32(x); }
   static F to_float(I x) { return _mm256_cvtepi32_ps(x); }
   // sum + low halves' product + high halves' product, per lane. The barrier keeps GCC from adding
@@ -103,8 +109,12 @@ struct Simd {
   static constexpr int word_entries(int) { return 2; }
   static constexpr int coefficient_max(int) { return 32767; }
   static constexpr int level_offset(int) { return 0; }
-  static void pack_words(const int32_t* integers, int bits, int32_t* words) {
-    pack_pairs(integers, bits, words);
+  // 32 integers, one per depth entry, in the order in which codes unpack. A word's halves are
+  // entries 2 apart in each 4 (8 bits), 4 apart in each 8 (4 bits) or 8 apart in each 16 (2 and 3
+  // bits).
+  static void pack_words(const I (&integers)[4], int bits, int32_t* words) {
+    pack_pairs(integers[0], integers[1], bits, words);
+    pack_pairs(integers[2], integers[3], bits, words + 8);
   }
 
   // --- codes -> int16 levels ---

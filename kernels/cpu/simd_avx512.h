@@ -71,6 +71,13 @@ struct Simd {
   static I load_int(const void* p) { return _mm512_loadu_si512(p); }
   static void store_int(int32_t* p, I x) { _mm512_storeu_si512(p, x); }
   static I set1_int(int32_t x) { return _mm512_set1_epi32(x); }
+  static I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
+  static int32_t hsum_int(I x) {
+    const __m256i z = _mm256_add_epi32(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1));
+    __m128i y = _mm_add_epi32(_mm256_castsi256_si128(z), _mm256_extracti128_si256(z, 1));
+    y = _mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(1, 0, 3, 2)));
+    return _mm_cvtsi128_si32(_mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(2, 3, 0, 1))));
+  }
   static I to_int(F x) { return _mm512_cvtps_epi32(x); }
   static F to_float(I x) { return _mm512_cvtepi32_ps(x); }
   // sum + the products of a lane's four bytes, or at 8 bits two halves.
@@ -115,8 +122,24 @@ struct Simd {
   static constexpr int coefficient_max(int bits) { return bits == 8 ? 32767 : 127; }
   // vpdpbusd wants one side unsigned: levels are looked up so much too large.
   static constexpr int level_offset(int bits) { return bits == 8 ? 0 : 128; }
-  static void pack_words(const int32_t* integers, int bits, int32_t* words) {
-    bits == 8 ? pack_pairs(integers, bits, words) : pack_quads(integers, bits, words);
+  // 32 integers, one per depth entry, in the order in which codes unpack. The bytes of a word are
+  // entries 2 apart in each 8 (4 bits) or 4 apart in each 16 (2 and 3 bits); its halves, at 8 bits,
+  // 2 apart in each 4.
+  static void pack_words(const I (&integers)[2], int bits, int32_t* words) {
+    if (bits == 8) {
+      for (int i = 0; i < 2; ++i) {
+        pack_pairs(_mm512_castsi512_si256(integers[i]), _mm512_extracti64x4_epi64(integers[i], 1),
+                   bits, words + 8 * i);
+      }
+      return;
+    }
+    const __m128i order = bits == 4
+                              ? _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15)
+                              : _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    for (int i = 0; i < 2; ++i) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(words + 4 * i),
+                       _mm_shuffle_epi8(_mm512_cvtepi32_epi8(integers[i]), order));
+    }
   }
 
   // --- codes -> levels in bytes ---

@@ -42,3 +42,13 @@ static inline simde__m512 tq_emulated_cvtepi32_ps(simde__m512i x) {
 }
 #undef _mm512_cvtepi32_ps
 #define _mm512_cvtepi32_ps(x) tq_emulated_cvtepi32_ps(x)
+
+static inline __m128i tq_emulated_cvtepi32_epi8(simde__m512i x) {
+  alignas(64) int32_t integers[16];
+  alignas(16) int8_t bytes[16];
+  simde_mm512_storeu_si512(integers, x);
+  for (int i = 0; i < 16; ++i) bytes[i] = static_cast<int8_t>(integers[i]);
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
+}
+#undef _mm512_cvtepi32_epi8
+#define _mm512_cvtepi32_epi8(x) tq_emulated_cvtepi32_epi8(x)
