@@ -11,9 +11,72 @@
 namespace tq::kernels {
 namespace {
 
-// Inputs in one 32-bit word of a panel row.
-int64_t words_per_output(int64_t n_inputs, PackedType type) {
-  return type == PackedType::kBf16 ? (n_inputs + 1) / 2 : n_inputs;
+void put_codes(const CodeBlock& from, NibbleWords& to, size_t lane) {
+  for (size_t k = 0; k < kCodeInputs; k += 8) {
+    uint32_t word = 0;
+    for (size_t i = 0; i < 8; ++i)
+      word |= (static_cast<uint32_t>(from.codes[k + i]) & 15u) << 4 * i;
+    to[k / 8][lane] = word;
+  }
+}
+
+void put(const CodeBlock& from, PanelQ4_0& to, size_t lane) {
+  to.d[lane] = from.d;
+  put_codes(from, to.codes, lane);
+}
+
+void put(const CodeBlock& from, PanelQ4_1& to, size_t lane) {
+  to.d[lane] = from.d;
+  to.m[lane] = from.m;
+  put_codes(from, to.codes, lane);
+}
+
+void put(const CodeBlock& from, PanelQ8_0& to, size_t lane) {
+  to.d[lane] = from.d;
+  for (size_t k = 0; k < kCodeInputs; ++k) to.codes[k][lane] = from.codes[k];
+}
+
+float code_at(const NibbleWords& codes, size_t k, size_t lane) {
+  return static_cast<float>(codes[k / 8][lane] >> 4 * (k % 8) & 15u);
+}
+
+float value(const PanelQ4_0& block, size_t k, size_t lane) {
+  return quant::fp16_to_float(block.d[lane]) * (code_at(block.codes, k, lane) - 8.0f);
+}
+
+float value(const PanelQ4_1& block, size_t k, size_t lane) {
+  return quant::fp16_to_float(block.d[lane]) * code_at(block.codes, k, lane) +
+         quant::fp16_to_float(block.m[lane]);
+}
+
+float value(const PanelQ8_0& block, size_t k, size_t lane) {
+  return quant::fp16_to_float(block.d[lane]) * static_cast<float>(block.codes[k][lane]);
+}
+
+template <class Block>
+void put_block(const CodeBlock& from, std::byte* panel, int64_t index, size_t lane) {
+  put(from, reinterpret_cast<Block*>(panel)[index], lane);
+}
+
+template <class Block>
+void unpack_blocks(const std::byte* panel, size_t lane, std::span<float> row) {
+  const auto* blocks = reinterpret_cast<const Block*>(panel);
+  for (size_t k = 0; k < row.size(); ++k) {
+    row[k] = value(blocks[k / kCodeInputs], k % kCodeInputs, lane);
+  }
+}
+
+void unpack_floats(const std::byte* panel, size_t lane, std::span<float> row) {
+  const auto* words = reinterpret_cast<const float*>(panel) + lane;
+  for (size_t k = 0; k < row.size(); ++k) row[k] = words[k * kPanelOutputs];
+}
+
+void unpack_bf16(const std::byte* panel, size_t lane, std::span<float> row) {
+  const auto* words = reinterpret_cast<const uint32_t*>(panel) + lane;
+  for (size_t k = 0; k < row.size(); ++k) {
+    const uint32_t word = words[k / 2 * kPanelOutputs];
+    row[k] = quant::bf16_to_float(static_cast<uint16_t>(k % 2 == 0 ? word : word >> 16));
+  }
 }
 
 }  // namespace
@@ -30,9 +93,16 @@ Result<PackedLinear> PackedLinear::create(int64_t n_outputs, int64_t n_inputs, P
                      std::to_string(kSideMax) + "]",
                  ""};
   }
+  if (is_codes(type) && n_inputs % kCodeInputs != 0) {
+    return Error{Code::kInvalidArgument,
+                 std::to_string(n_inputs) +
+                     " inputs of a linear layer of codes, which come in blocks of " +
+                     std::to_string(kCodeInputs),
+                 ""};
+  }
   PackedLinear packed(n_outputs, n_inputs, type, Storage(nullptr, [](std::byte*) {}));
-  const size_t bytes = packed.bytes();
-  void* memory = std::aligned_alloc(64, bytes);  // a panel is a multiple of 64 bytes
+  const size_t bytes = (packed.bytes() + 63) / 64 * 64;
+  void* memory = std::aligned_alloc(64, bytes);
   if (memory == nullptr) {
     return Error{Code::kIo, "no memory for " + std::to_string(bytes) + " bytes of weights", ""};
   }
@@ -42,15 +112,8 @@ Result<PackedLinear> PackedLinear::create(int64_t n_outputs, int64_t n_inputs, P
   return packed;
 }
 
-size_t PackedLinear::panel_bytes() const noexcept {
-  return static_cast<size_t>(words_per_output(n_inputs_, type_)) * kPanelOutputs * sizeof(uint32_t);
-}
-
-const std::byte* PackedLinear::panel(int64_t index) const noexcept {
-  return storage_.get() + static_cast<size_t>(index) * panel_bytes();
-}
-
 void PackedLinear::pack_rows(int64_t first, std::span<const float> rows) {
+  TQ_CHECK(!is_codes(type_), "pack_rows: codes come as blocks", static_cast<int>(type_));
   const auto n = static_cast<int64_t>(rows.size()) / n_inputs_;
   TQ_CHECK(n * n_inputs_ == static_cast<int64_t>(rows.size()), "pack_rows: not whole rows",
            rows.size(), n_inputs_);
@@ -58,9 +121,7 @@ void PackedLinear::pack_rows(int64_t first, std::span<const float> rows) {
   const size_t step = type_ == PackedType::kBf16 ? 2 : 1;
   for (int64_t i = 0; i < n; ++i) {
     const float* row = rows.data() + i * n_inputs_;
-    std::byte* base =
-        storage_.get() + static_cast<size_t>((first + i) / kPanelOutputs) * panel_bytes();
-    auto* words = reinterpret_cast<uint32_t*>(base) + (first + i) % kPanelOutputs;
+    auto* words = reinterpret_cast<uint32_t*>(panel_of(first + i)) + (first + i) % kPanelOutputs;
     for (size_t k = 0; k < static_cast<size_t>(n_inputs_); k += step, words += kPanelOutputs) {
       if (type_ == PackedType::kF32) {
         std::memcpy(words, row + k, sizeof(float));
@@ -73,19 +134,31 @@ void PackedLinear::pack_rows(int64_t first, std::span<const float> rows) {
   }
 }
 
+void PackedLinear::pack_block(int64_t output, int64_t index, const CodeBlock& block) {
+  TQ_CHECK(output >= 0 && output < n_outputs_, "pack_block: output", output, n_outputs_);
+  TQ_CHECK(index >= 0 && index < n_inputs_ / kCodeInputs, "pack_block: block", index, n_inputs_);
+  std::byte* base = panel_of(output);
+  const size_t lane = static_cast<size_t>(output) % kPanelOutputs;
+  switch (type_) {
+    case PackedType::kQ4_0: return put_block<PanelQ4_0>(block, base, index, lane);
+    case PackedType::kQ4_1: return put_block<PanelQ4_1>(block, base, index, lane);
+    case PackedType::kQ8_0: return put_block<PanelQ8_0>(block, base, index, lane);
+    default: TQ_CHECK(false, "pack_block: weights that are no codes", static_cast<int>(type_));
+  }
+}
+
 void PackedLinear::unpack_row(int64_t output, std::span<float> row) const {
   TQ_CHECK(output >= 0 && output < n_outputs_, "unpack_row: output", output, n_outputs_);
   TQ_CHECK(static_cast<int64_t>(row.size()) == n_inputs_, "unpack_row: size", row.size(),
            n_inputs_);
-  const auto* words =
-      reinterpret_cast<const uint32_t*>(panel(output / kPanelOutputs)) + output % kPanelOutputs;
-  for (size_t k = 0; k < row.size(); ++k) {
-    if (type_ == PackedType::kF32) {
-      std::memcpy(&row[k], words + k * kPanelOutputs, sizeof(float));
-    } else {
-      const uint32_t word = words[k / 2 * kPanelOutputs];
-      row[k] = quant::bf16_to_float(static_cast<uint16_t>(k % 2 == 0 ? word : word >> 16));
-    }
+  const std::byte* base = panel(output / kPanelOutputs);
+  const size_t lane = static_cast<size_t>(output) % kPanelOutputs;
+  switch (type_) {
+    case PackedType::kF32: return unpack_floats(base, lane, row);
+    case PackedType::kBf16: return unpack_bf16(base, lane, row);
+    case PackedType::kQ4_0: return unpack_blocks<PanelQ4_0>(base, lane, row);
+    case PackedType::kQ4_1: return unpack_blocks<PanelQ4_1>(base, lane, row);
+    case PackedType::kQ8_0: return unpack_blocks<PanelQ8_0>(base, lane, row);
   }
 }
 

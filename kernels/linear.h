@@ -1,15 +1,18 @@
 #pragma once
 // PackedLinear: y = x W^T for decode and prefill on the CPU, weights packed once at load. Immutable
-// after pack(); linear() may run on any thread, on disjoint ranges of panels at once.
+// once packed; linear() may run on any thread, on disjoint ranges of panels at once.
 //
-// Why not a library GEMM: every output is one sequential fp32 sum over k, whatever n_rows is, so a
-// sequence's logits have the same bits alone and in any batch; a matrix-vector product (decode)
-// streams the weights once at memory speed; and bf16 weights need no bf16 instructions (a shift
-// widens them), which halves the bytes.
+// Why not a library GEMM: every output is one sequential fp32 sum over k of fp32 weights, whatever
+// n_rows is, so a sequence's logits have the same bits alone and in any batch; and a matrix-vector
+// product (decode) streams the weights once at memory speed. Weights in memory are fp32, bf16 or
+// codes of 4 and 8 bits with a scale per 32; the kernel widens them to fp32 in registers. A code's
+// product with its scale is exact in fp32 (15 or 19 bits), so the widened weight has one rounding
+// at most, that of adding a minimum, and is ggml's own to the bit: sums over codes equal sums over
+// kF32 panels of the decoded weights to the bit as well.
 //
-// Layout: panels of 16 outputs. fp32: [panel][k][16]. bf16: [panel][k / 2][16] 32-bit words, even k
-// in the low half. The last panel and an odd k are padded with zeros.
+// Layout: packed_blocks.h. The last panel is padded with zeros.
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -17,21 +20,28 @@
 #include <string_view>
 
 #include "config/result.h"
+#include "kernels/packed_blocks.h"
 
 namespace tq::kernels {
 
-inline constexpr int kPanelOutputs = 16;
-
-enum class PackedType : uint8_t { kF32, kBf16 };
+// kCodeInputs weights of one output.
+struct CodeBlock {
+  uint16_t d = 0;                           // fp16 bits
+  uint16_t m = 0;                           // fp16 bits; kQ4_1 only
+  std::array<int8_t, kCodeInputs> codes{};  // [0, 16) at 4 bits
+};
 
 class PackedLinear {
  public:
-  // Room for [n_outputs, n_inputs] weights, all zero; rows are then filled by pack_rows().
+  // Room for [n_outputs, n_inputs] weights, all zero bits. Codes: n_inputs is a multiple of
+  // kCodeInputs.
   static Result<PackedLinear> create(int64_t n_outputs, int64_t n_inputs, PackedType type);
 
-  // rows: [n, n_inputs] fp32, the weights of outputs [first, first + n). bf16 rounds to nearest
-  // even.
+  // kF32 and kBf16. rows: [n, n_inputs] fp32, the weights of outputs [first, first + n). bf16
+  // rounds to nearest even.
   void pack_rows(int64_t first, std::span<const float> rows);
+  // The types of codes. Inputs [kCodeInputs * index, + kCodeInputs) of one output.
+  void pack_block(int64_t output, int64_t index, const CodeBlock& block);
   // The weights of one output, widened: the embedding look-up of a tied matrix.
   void unpack_row(int64_t output, std::span<float> row) const;
 
@@ -39,13 +49,18 @@ class PackedLinear {
   int64_t n_inputs() const noexcept { return n_inputs_; }
   PackedType type() const noexcept { return type_; }
   int64_t n_panels() const noexcept { return (n_outputs_ + kPanelOutputs - 1) / kPanelOutputs; }
-  size_t panel_bytes() const noexcept;
+  size_t panel_bytes() const noexcept { return panel_prefix_bytes(type_, n_inputs_); }
   size_t bytes() const noexcept { return static_cast<size_t>(n_panels()) * panel_bytes(); }
-  const std::byte* panel(int64_t index) const noexcept;
+  const std::byte* panel(int64_t index) const noexcept {
+    return storage_.get() + static_cast<size_t>(index) * panel_bytes();
+  }
 
  private:
   using Storage = std::unique_ptr<std::byte, void (*)(std::byte*)>;
   PackedLinear(int64_t n_outputs, int64_t n_inputs, PackedType type, Storage storage);
+  std::byte* panel_of(int64_t output) noexcept {
+    return storage_.get() + static_cast<size_t>(output / kPanelOutputs) * panel_bytes();
+  }
 
   int64_t n_outputs_;
   int64_t n_inputs_;

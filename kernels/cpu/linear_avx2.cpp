@@ -1,12 +1,26 @@
+#include <immintrin.h>
+
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/linear.h"
 
-namespace tq::kernels::avx2 {
-constexpr int kRowsMax = 4;  // rows whose sums fit the registers
-}
-
 #define TQ_ISA avx2
 #define TQ_VECTOR_BYTES 32
+#include "kernels/cpu/linear_lanes.h"
+
+namespace tq::kernels::avx2 {
+constexpr int kRowsMax = 6;   // rows of a tile
+constexpr int kSumsMax = 12;  // vectors of sums that fit the registers
+struct Decode : PlainDecode {
+  static Vec halves(const uint16_t* from) noexcept {
+    return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
+  }
+  static Vec bytes(const int8_t* from) noexcept {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+  }
+};
+}  // namespace tq::kernels::avx2
+
 #include "kernels/cpu/linear_body.h"

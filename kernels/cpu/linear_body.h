@@ -1,122 +1,242 @@
-// The body of linear(), compiled once per instruction set by linear_{scalar,avx2,avx512}.cpp, each
-// in its own namespace TQ_ISA with its own width TQ_VECTOR_BYTES. No #pragma once and no std::
-// inside: the code must not be shared between translation units that have different instruction-set
-// flags.
+// The body of linear(), compiled once per instruction set by linear_{scalar,avx2,avx512}.cpp after
+// linear_lanes.h, whose rules it shares, and after Decode, kRowsMax and kSumsMax of its namespace.
 //
-// Bytes moved: n_rows <= kRowsMax reads each weight once, so decode is bound by memory; at more
-// rows a panel (16 outputs, <= 64 KiB for 1024 bf16 inputs) stays in L2 and the FMA units are the
-// bound: 2 loads of weights, kRows broadcasts and 2 * kRows FMAs per k on AVX2.
+// Bytes moved: few rows read each weight once and widen it in registers, so decode is bound by
+// memory, or for 4 bits by arithmetic: on AVX-512 a shift, a permutation and an FMA widen 16
+// weights and one more FMA per row uses them. Many rows widen a slice of four panels into 32 KiB of
+// stack once, which stays in L1, and the FMA units are the bound.
 
 namespace tq::kernels::TQ_ISA {
 
-typedef float Vec __attribute__((vector_size(TQ_VECTOR_BYTES), aligned(TQ_VECTOR_BYTES)));
-typedef uint32_t Words __attribute__((vector_size(TQ_VECTOR_BYTES), aligned(TQ_VECTOR_BYTES)));
-
-constexpr int kLanes = TQ_VECTOR_BYTES / 4;
-constexpr int kVecs = kPanelOutputs / kLanes;  // vectors per panel
-
 // Sums of kRows rows over kPanels panels. Each output's sum runs over k in ascending order in one
-// accumulator, so its bits do not depend on kRows, kPanels or the row's place.
+// accumulator, so its bits do not depend on kRows, kPanels, slices or the row's place.
 template <int kRows, int kPanels>
 using Sums = Vec[kRows][kPanels * kVecs];
 
-inline __attribute__((always_inline)) const Words* words_at(const std::byte* panel,
-                                                            int64_t word) noexcept {
-  return reinterpret_cast<const Words*>(panel + word * kPanelOutputs * 4);
+// Weights of neighbouring panels, from the same input on.
+struct Panels {
+  const std::byte* first;
+  size_t panel_bytes;  // from one to the next
+  int64_t n_inputs;
+};
+
+template <class Block>
+inline __attribute__((always_inline)) const Block& block_at(Panels from,
+                                                            int p,
+                                                            int64_t k) noexcept {
+  const std::byte* panel = from.first + static_cast<size_t>(p) * from.panel_bytes;
+  return reinterpret_cast<const Block*>(panel)[k / kCodeInputs];
 }
 
-// sum[r] += weights * x[r]; one broadcast of x serves all vectors of weights.
-template <int kRows, int kPanels>
-inline __attribute__((always_inline)) void accumulate(Sums<kRows, kPanels>& sum,
-                                                      const Vec* weights,
-                                                      const float* x,
-                                                      int64_t n_inputs) noexcept {
-  for (int r = 0; r < kRows; ++r) {
-    const Vec broadcast = Vec{} + x[r * n_inputs];
-    for (int v = 0; v < kPanels * kVecs; ++v) sum[r][v] += weights[v] * broadcast;
+// use(weights, k) for each input k in ascending order; weights: of all outputs of kPanels panels.
+template <int kPanels, class Use>
+inline __attribute__((always_inline)) void each_f32(Panels from, Use use) noexcept {
+  for (int64_t k = 0; k < from.n_inputs; ++k) {
+    Vec weights[kPanels * kVecs];
+    for (int i = 0; i < kPanels * kVecs; ++i) {
+      weights[i] = load<Vec>(from.first + static_cast<size_t>(i / kVecs) * from.panel_bytes +
+                             (k * kVecs + i % kVecs) * TQ_VECTOR_BYTES);
+    }
+    use(weights, k);
   }
 }
 
-// kOdd picks the upper half of each bf16 word (the odd k) or the lower.
-template <bool kBf16, bool kOdd, int kRows, int kPanels>
-inline __attribute__((always_inline)) void step(Sums<kRows, kPanels>& sum,
-                                                const std::byte* panel,
-                                                size_t panel_bytes,
-                                                const float* x,
-                                                int64_t n_inputs,
-                                                int64_t k) noexcept {
-  Vec weights[kPanels * kVecs];
-  for (int p = 0; p < kPanels; ++p) {
-    const Words* source = words_at(panel + static_cast<size_t>(p) * panel_bytes, kBf16 ? k / 2 : k);
-    for (int v = 0; v < kVecs; ++v) {
-      const Words words = source[v];
-      weights[p * kVecs + v] = (Vec)(!kBf16 ? words : (kOdd ? words & 0xffff0000u : words << 16));
+template <int kPanels, class Use>
+inline __attribute__((always_inline)) void each_bf16(Panels from, Use use) noexcept {
+  for (int64_t k = 0; k < from.n_inputs; k += 2) {
+    Vec even[kPanels * kVecs];
+    Vec odd[kPanels * kVecs];
+    for (int i = 0; i < kPanels * kVecs; ++i) {
+      const auto words =
+          load<Words>(from.first + static_cast<size_t>(i / kVecs) * from.panel_bytes +
+                      (k / 2 * kVecs + i % kVecs) * TQ_VECTOR_BYTES);
+      even[i] = (Vec)(words << 16);
+      odd[i] = (Vec)(words & 0xffff0000u);
+    }
+    use(even, k);
+    if (k + 1 < from.n_inputs) use(odd, k + 1);
+  }
+}
+
+// Block: PanelQ4_0 or PanelQ4_1. The minimum of the former is -8 d: both it and the sum
+// d code - 8 d are exact.
+template <class Block, int kPanels, class Use>
+inline __attribute__((always_inline)) void each_nibble(Panels from, Use use) noexcept {
+  for (int64_t k = 0; k < from.n_inputs; k += kCodeInputs) {
+    Vec d[kPanels * kVecs];
+    Vec m[kPanels * kVecs];
+    for (int i = 0; i < kPanels * kVecs; ++i) {
+      const Block& block = block_at<Block>(from, i / kVecs, k);
+      const int lane = i % kVecs * kLanes;
+      d[i] = Decode::halves(block.d + lane);
+      if constexpr (requires { block.m; }) {
+        m[i] = Decode::halves(block.m + lane);
+      } else {
+        m[i] = -8.0f * d[i];
+      }
+    }
+    for (int word = 0; word < kCodeInputs / 8; ++word) {
+      Words words[kPanels * kVecs];
+      for (int i = 0; i < kPanels * kVecs; ++i) {
+        words[i] =
+            load<Words>(block_at<Block>(from, i / kVecs, k).codes[word] + i % kVecs * kLanes);
+      }
+      for (int nibble = 0; nibble < 8; ++nibble) {
+        Vec weights[kPanels * kVecs];
+        for (int i = 0; i < kPanels * kVecs; ++i) {
+          weights[i] = Decode::nibbles(words[i]) * d[i] + m[i];
+          words[i] >>= 4;
+        }
+        use(weights, k + 8 * word + nibble);
+      }
     }
   }
-  accumulate<kRows, kPanels>(sum, weights, x + k, n_inputs);
 }
 
-template <bool kBf16, int kRows, int kPanels>
-void run_tile(const LinearCall& call, int64_t panel, int64_t row) noexcept {
-  const PackedLinear& w = *call.weights;
-  const int64_t n_inputs = w.n_inputs();
-  const float* x = call.x.data() + row * n_inputs;
-  const std::byte* base = w.panel(panel);
-  const size_t panel_bytes = w.panel_bytes();
+template <int kPanels, class Use>
+inline __attribute__((always_inline)) void each_byte(Panels from, Use use) noexcept {
+  for (int64_t k = 0; k < from.n_inputs; k += kCodeInputs) {
+    Vec d[kPanels * kVecs];
+    for (int i = 0; i < kPanels * kVecs; ++i) {
+      d[i] = Decode::halves(block_at<PanelQ8_0>(from, i / kVecs, k).d + i % kVecs * kLanes);
+    }
+    for (int in = 0; in < kCodeInputs; ++in) {
+      Vec weights[kPanels * kVecs];
+      for (int i = 0; i < kPanels * kVecs; ++i) {
+        const PanelQ8_0& block = block_at<PanelQ8_0>(from, i / kVecs, k);
+        weights[i] = Decode::bytes(block.codes[in] + i % kVecs * kLanes) * d[i];
+      }
+      use(weights, k + in);
+    }
+  }
+}
+
+template <PackedType kType, int kPanels, class Use>
+inline __attribute__((always_inline)) void each_input(Panels from, Use use) noexcept {
+  if constexpr (kType == PackedType::kF32) each_f32<kPanels>(from, use);
+  if constexpr (kType == PackedType::kBf16) each_bf16<kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ4_0) each_nibble<PanelQ4_0, kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ4_1) each_nibble<PanelQ4_1, kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ8_0) each_byte<kPanels>(from, use);
+}
+
+// Some rows' part of the sums of some panels: inputs [begin, begin + weights.n_inputs).
+struct Tile {
+  Panels weights;
+  int64_t panel;
+  int64_t row;
+  int64_t begin;
+};
+
+// A panel's sums to or from y, which has fewer in the last panel.
+inline __attribute__((always_inline)) void copy_sums(float* to,
+                                                     const float* from,
+                                                     int64_t n) noexcept {
+  if (n >= kPanelOutputs) {
+    __builtin_memcpy(to, from, kPanelOutputs * sizeof(float));  // a few moves, no call
+  } else {
+    __builtin_memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+  }
+}
+
+// Sums of earlier inputs wait in y.
+template <PackedType kType, int kRows, int kPanels>
+void run_tile(const LinearCall& call, const Tile& tile) noexcept {
+  const int64_t n_inputs = call.weights->n_inputs();
+  const int64_t n_outputs = call.weights->n_outputs();
+  const float* x = call.x.data() + tile.row * n_inputs + tile.begin;
+  float* y = call.y.data() + tile.row * n_outputs + tile.panel * kPanelOutputs;
+  const int64_t n = n_outputs - tile.panel * kPanelOutputs;  // outputs from y on in a row
 
   Sums<kRows, kPanels> sum{};
-  int64_t k = 0;
-  for (; k + 1 < n_inputs; k += 2) {
-    step<kBf16, false, kRows, kPanels>(sum, base, panel_bytes, x, n_inputs, k);
-    step<kBf16, true, kRows, kPanels>(sum, base, panel_bytes, x, n_inputs, k + 1);
+  for (int r = 0; tile.begin > 0 && r < kRows; ++r) {
+    for (int p = 0; p < kPanels; ++p) {
+      const int output = p * kPanelOutputs;
+      copy_sums((float*)&sum[r][p * kVecs], y + r * n_outputs + output, n - output);
+    }
   }
-  if (k < n_inputs) step<kBf16, false, kRows, kPanels>(sum, base, panel_bytes, x, n_inputs, k);
-
+  each_input<kType, kPanels>(
+      tile.weights, [&](const Vec* weights, int64_t k) __attribute__((always_inline)) {
+        for (int r = 0; r < kRows; ++r) {
+          const Vec broadcast = Vec{} + x[r * n_inputs + k];
+          for (int i = 0; i < kPanels * kVecs; ++i) sum[r][i] += weights[i] * broadcast;
+        }
+      });
   for (int r = 0; r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) {
-      const int64_t output = (panel + p) * kPanelOutputs;
-      const int64_t left = w.n_outputs() - output;
-      const int n = left < kPanelOutputs ? static_cast<int>(left) : kPanelOutputs;
-      float* y = call.y.data() + (row + r) * w.n_outputs() + output;
-      const float* sums = reinterpret_cast<const float*>(&sum[r][p * kVecs]);
-      __builtin_memcpy(y, sums, static_cast<size_t>(n) * sizeof(float));
+      const int output = p * kPanelOutputs;
+      copy_sums(y + r * n_outputs + output, (const float*)&sum[r][p * kVecs], n - output);
     }
   }
 }
 
-// Rows [row, ...) in groups of kRows while they last, over kGroup panels, kPanels at a time.
-// Returns the first row that is left.
-template <bool kBf16, int kRows, int kPanels, int kGroup>
-int64_t run_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept {
-  for (; call.n_rows - row >= kRows; row += kRows) {
-    for (int p = 0; p < kGroup; p += kPanels) run_tile<kBf16, kRows, kPanels>(call, panel + p, row);
+// Rows [tile.row, ...) in groups of kRows while they last, over kGroup panels (1 or 4), as many at
+// a time as sums fit: at least eight in flight hide the latency of their FMA chains.
+template <PackedType kType, int kRows, int kGroup>
+void run_rows(const LinearCall& call, Tile& tile) noexcept {
+  constexpr int kFit = kSumsMax / (kRows * kVecs);
+  constexpr int kPanels = kGroup == 1 || kFit < 2 ? 1 : kFit < 4 ? 2 : 4;
+  const int64_t end = call.n_rows - (call.n_rows - tile.row) % kRows;
+  for (int p = 0; p < kGroup; p += kPanels) {  // a tile's weights stay in L1 for all rows
+    Tile part = tile;
+    part.panel += p;
+    part.weights.first += static_cast<size_t>(p) * tile.weights.panel_bytes;
+    for (; part.row < end; part.row += kRows) run_tile<kType, kRows, kPanels>(call, part);
   }
-  return row;
+  tile.row = end;
 }
 
-// Few rows take several panels at once: at least eight sums in flight hide the latency of their FMA
-// chains.
-template <bool kBf16, int kGroup>
+template <PackedType kType, int kGroup>
+void run_all_rows(const LinearCall& call, Tile tile) noexcept {
+  run_rows<kType, kRowsMax, kGroup>(call, tile);
+  if constexpr (kRowsMax > 4) run_rows<kType, 4, kGroup>(call, tile);
+  run_rows<kType, 2, kGroup>(call, tile);
+  run_rows<kType, 1, kGroup>(call, tile);
+}
+
+// Many rows: the weights of some inputs at a time become floats once for all rows.
+template <PackedType kType, int kGroup>
+void run_slices(const LinearCall& call, int64_t panel) noexcept {
+  constexpr int64_t kSlice = 256;
+  alignas(64) float slice[kGroup][kSlice][kPanelOutputs];
+  const PackedLinear& w = *call.weights;
+  for (int64_t begin = 0; begin < w.n_inputs(); begin += kSlice) {
+    const int64_t left = w.n_inputs() - begin;
+    const int64_t n = left < kSlice ? left : kSlice;
+    const Panels stored{w.panel(panel) + panel_prefix_bytes(kType, begin), w.panel_bytes(), n};
+    each_input<kType, kGroup>(
+        stored, [&](const Vec* weights, int64_t k) __attribute__((always_inline)) {
+          for (int i = 0; i < kGroup * kVecs; ++i) {
+            __builtin_memcpy(&slice[i / kVecs][k][i % kVecs * kLanes], &weights[i], sizeof(Vec));
+          }
+        });
+    const Panels widened{reinterpret_cast<const std::byte*>(slice), sizeof(slice[0]), n};
+    run_all_rows<PackedType::kF32, kGroup>(call, {widened, panel, 0, begin});
+  }
+}
+
+template <PackedType kType, int kGroup>
 void run_group(const LinearCall& call, int64_t panel) noexcept {
-  int64_t row = run_rows<kBf16, kRowsMax, 1, kGroup>(call, panel, 0);
-  row = run_rows<kBf16, 4, 1, kGroup>(call, panel, row);
-  row = run_rows < kBf16, 2, kGroup < 2 ? 1 : 2, kGroup > (call, panel, row);
-  run_rows<kBf16, 1, kGroup, kGroup>(call, panel, row);
+  if (call.n_rows >= 4 * kRowsMax) return run_slices<kType, kGroup>(call, panel);
+  const PackedLinear& w = *call.weights;
+  run_all_rows<kType, kGroup>(call, {{w.panel(panel), w.panel_bytes(), w.n_inputs()}, panel, 0, 0});
 }
 
-template <bool kBf16>
+template <PackedType kType>
 void run(const LinearCall& call) noexcept {
   constexpr int kGroup = 4;
   int64_t panel = call.panel_begin;
-  for (; panel + kGroup <= call.panel_end; panel += kGroup) run_group<kBf16, kGroup>(call, panel);
-  for (; panel < call.panel_end; ++panel) run_group<kBf16, 1>(call, panel);
+  for (; panel + kGroup <= call.panel_end; panel += kGroup) run_group<kType, kGroup>(call, panel);
+  for (; panel < call.panel_end; ++panel) run_group<kType, 1>(call, panel);
 }
 
 void linear(const LinearCall& call) noexcept {
-  if (call.weights->type() == PackedType::kBf16) {
-    run<true>(call);
-  } else {
-    run<false>(call);
+  switch (call.weights->type()) {
+    case PackedType::kF32: return run<PackedType::kF32>(call);
+    case PackedType::kBf16: return run<PackedType::kBf16>(call);
+    case PackedType::kQ4_0: return run<PackedType::kQ4_0>(call);
+    case PackedType::kQ4_1: return run<PackedType::kQ4_1>(call);
+    case PackedType::kQ8_0: return run<PackedType::kQ8_0>(call);
   }
 }
 

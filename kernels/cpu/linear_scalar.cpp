@@ -3,10 +3,14 @@
 
 #include "kernels/linear.h"
 
-namespace tq::kernels::scalar {
-constexpr int kRowsMax = 4;  // rows whose sums fit the registers
-}
-
 #define TQ_ISA scalar
 #define TQ_VECTOR_BYTES 16
+#include "kernels/cpu/linear_lanes.h"
+
+namespace tq::kernels::scalar {
+constexpr int kRowsMax = 4;   // rows of a tile
+constexpr int kSumsMax = 16;  // vectors of sums: 4 rows of a panel, or 4 panels of a row
+using Decode = PlainDecode;
+}  // namespace tq::kernels::scalar
+
 #include "kernels/cpu/linear_body.h"

@@ -5,10 +5,14 @@
 
 #include "kernels/linear.h"
 
-namespace tq::kernels::avx512_emulated {
-constexpr int kRowsMax = 8;
-}
-
 #define TQ_ISA avx512_emulated
 #define TQ_VECTOR_BYTES 64
+#include "kernels/cpu/linear_lanes.h"
+
+namespace tq::kernels::avx512_emulated {
+constexpr int kRowsMax = 8;
+constexpr int kSumsMax = 16;
+using Decode = PlainDecode;
+}  // namespace tq::kernels::avx512_emulated
+
 #include "kernels/cpu/linear_body.h"

@@ -1,0 +1,58 @@
+#pragma once
+// The byte layout of PackedLinear's panels: kPanelOutputs outputs side by side, so that one vector
+// load yields the same input's weight for all of them. The only owner of it, for packing, kernels
+// and tests. Plain values; any thread.
+//
+// kF32: [k][16] floats. kBf16: [k / 2][16] 32-bit words, even k in the low half; an odd k is padded
+// with zeros. Codes, the numbers of ggml's block types of the same name: a run of the structs
+// below, each 32 inputs of the panel. Scales are IEEE half precision, kept as bits.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace tq::kernels {
+
+inline constexpr int kPanelOutputs = 16;
+inline constexpr int kCodeInputs = 32;  // that share a scale
+
+enum class PackedType : uint8_t { kF32, kBf16, kQ4_0, kQ4_1, kQ8_0 };
+
+constexpr bool is_codes(PackedType type) noexcept {
+  return type != PackedType::kF32 && type != PackedType::kBf16;
+}
+
+// Nibble i of word j: input 8 j + i.
+using NibbleWords = uint32_t[kCodeInputs / 8][kPanelOutputs];
+
+struct PanelQ4_0 {  // value = d (code - 8)
+  uint16_t d[kPanelOutputs];
+  NibbleWords codes;
+};
+struct PanelQ4_1 {  // value = d code + m
+  uint16_t d[kPanelOutputs];
+  uint16_t m[kPanelOutputs];
+  NibbleWords codes;
+};
+struct PanelQ8_0 {  // value = d code
+  uint16_t d[kPanelOutputs];
+  int8_t codes[kCodeInputs][kPanelOutputs];
+};
+static_assert(sizeof(PanelQ4_0) * 8 == 512 * 9 / 2 && sizeof(PanelQ4_1) * 8 == 512 * 5);
+static_assert(sizeof(PanelQ8_0) * 8 == 512 * 17 / 2);
+
+// Bytes of a panel's first n_inputs; whole words or blocks, so a place to start from where n_inputs
+// is even, or for codes a multiple of kCodeInputs.
+constexpr size_t panel_prefix_bytes(PackedType type, int64_t n_inputs) noexcept {
+  const auto n = static_cast<size_t>(n_inputs);
+  constexpr size_t kRow = kPanelOutputs * sizeof(uint32_t);
+  switch (type) {
+    case PackedType::kF32: return n * kRow;
+    case PackedType::kBf16: return (n + 1) / 2 * kRow;
+    case PackedType::kQ4_0: return n / kCodeInputs * sizeof(PanelQ4_0);
+    case PackedType::kQ4_1: return n / kCodeInputs * sizeof(PanelQ4_1);
+    case PackedType::kQ8_0: return n / kCodeInputs * sizeof(PanelQ8_0);
+  }
+  return 0;
+}
+
+}  // namespace tq::kernels
