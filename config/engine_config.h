@@ -9,7 +9,8 @@
 
 namespace tq {
 
-enum class ComputeType : uint8_t { kAuto, kF32, kBf16 };  // of weights and activations
+// Of weights in memory. kAuto: the file's own codes of 4 and 8 bits, where it has them, else bf16.
+enum class ComputeType : uint8_t { kAuto, kF32, kBf16 };
 
 struct EngineConfig {
   std::string model_path;        // a .gguf file or a Hugging Face folder

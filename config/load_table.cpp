@@ -172,7 +172,7 @@ void add_model(std::vector<Setting>& out) {
       "context", g, "tokens of prompt and completion; 0: the model's own", {0, 1 << 24},
       [](auto& s) -> auto& { return s.engine.context_max; }));
   out.push_back(choice<ComputeType>(
-      "dtype", g, "type of weights and activations",
+      "dtype", g, "weights in memory; auto: the file's Q4_0, Q4_1 and Q8_0 as they are, else bf16",
       {{"auto", ComputeType::kAuto}, {"f32", ComputeType::kF32}, {"bf16", ComputeType::kBf16}},
       [](auto& s) -> auto& { return s.engine.dtype; }));
 }

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "config/check.h"
+#include "models/packed_weights.h"
 
 namespace tq::engine {
 
@@ -33,9 +34,8 @@ Result<quant::BlockLayout> TorchRunner::plan_layout(const EngineConfig& config,
 }
 
 uint64_t TorchRunner::estimate_weight_bytes(const EngineConfig& config,
-                                            const models::ModelSpec& spec) noexcept {
-  const uint64_t bytes_per_weight = config.dtype == ComputeType::kF32 ? 4 : 2;
-  return static_cast<uint64_t>(spec.n_parameters) * bytes_per_weight;
+                                            const models::WeightSource& source) {
+  return models::packed_bytes(source, config.dtype);
 }
 
 TorchRunner::TorchRunner(std::unique_ptr<kernels::cpu::ThreadPool> pool,

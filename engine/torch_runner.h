@@ -25,7 +25,7 @@ class TorchRunner final : public StepRunner {
                                                 const models::ModelSpec& spec);
   // Bytes of the weights once loaded, within a few per cent.
   static uint64_t estimate_weight_bytes(const EngineConfig& config,
-                                        const models::ModelSpec& spec) noexcept;
+                                        const models::WeightSource& source);
 
   // Loads the weights, then allocates the pools.
   static Result<std::unique_ptr<TorchRunner>> create(const EngineConfig& config,

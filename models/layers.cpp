@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "models/packed_weights.h"
 #include "models/tensor_bridge.h"
 
 namespace tq::models {
@@ -32,24 +33,6 @@ Result<std::vector<float>> load_vector(const WeightSource& source,
   return values;
 }
 
-// Decodes and packs a matrix in slices of some rows, so that loading needs little memory beside the
-// weights.
-Result<void> pack_matrix(const WeightView& view,
-                         int64_t first_output,
-                         int64_t n_inputs,
-                         kernels::PackedLinear& packed) {
-  constexpr int64_t kSliceRows = 64;
-  const int64_t n_rows = view.shape[0];
-  std::vector<float> slice;
-  for (int64_t row = 0; row < n_rows; row += kSliceRows) {
-    const int64_t n = std::min(kSliceRows, n_rows - row);
-    slice.resize(static_cast<size_t>(n * n_inputs));
-    TQ_TRY(dequantize(view, row * n_inputs, slice));
-    packed.pack_rows(first_output + row, slice);
-  }
-  return {};
-}
-
 }  // namespace
 
 Result<Linear> Linear::load(const WeightSource& source,
@@ -58,7 +41,6 @@ Result<Linear> Linear::load(const WeightSource& source,
                             bool with_bias,
                             const Compute& compute) {
   std::vector<WeightView> views;
-  int64_t n_outputs = 0;
   for (const std::string& stem : stems) {
     TQ_ASSIGN(WeightView view, find_weight(source, stem + ".weight"));
     if (view.shape.size() != 2 || view.shape[1] != n_inputs) {
@@ -67,16 +49,11 @@ Result<Linear> Linear::load(const WeightSource& source,
           "tensor '" + view.name + "' is no matrix with " + std::to_string(n_inputs) + " columns",
           source.path()};
     }
-    n_outputs += view.shape[0];
     views.push_back(std::move(view));
   }
-  TQ_ASSIGN(auto packed, kernels::PackedLinear::create(n_outputs, n_inputs, compute.weight_type));
+  TQ_ASSIGN(auto packed, pack(views, compute.dtype));
   std::vector<float> bias;
-  int64_t first = 0;
-  for (size_t i = 0; i < views.size(); ++i) {
-    TQ_TRY(pack_matrix(views[i], first, n_inputs, packed));
-    first += views[i].shape[0];
-    if (!with_bias) continue;
+  for (size_t i = 0; with_bias && i < views.size(); ++i) {
     TQ_ASSIGN(const auto part, load_vector(source, stems[i] + ".bias", views[i].shape[0]));
     bias.insert(bias.end(), part.begin(), part.end());
   }

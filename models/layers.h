@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "config/engine_config.h"
 #include "config/ids.h"
 #include "config/result.h"
 #include "kernels/run_linear.h"
@@ -21,7 +22,7 @@ namespace tq::models {
 
 // What every layer computes with.
 struct Compute {
-  kernels::PackedType weight_type = kernels::PackedType::kF32;
+  ComputeType dtype = ComputeType::kF32;
   kernels::LinearFn linear = nullptr;
   kernels::cpu::ThreadPool* pool = nullptr;  // outlives the layers
 };

@@ -156,13 +156,7 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
 Result<std::unique_ptr<Decoder>> make_llama(const WeightSource& source,
                                             kernels::PagedAttention& attention,
                                             const DecoderOptions& options) {
-  // bf16 by default: the kernel widens it in registers, so it costs half the bytes and no precision
-  // that weights quantised to 4..8 bits, or shipped in bf16, still have.
-  const bool wide = options.dtype == ComputeType::kF32;
-  const Compute compute{
-      .weight_type = wide ? kernels::PackedType::kF32 : kernels::PackedType::kBf16,
-      .linear = options.linear,
-      .pool = options.pool};
+  const Compute compute{.dtype = options.dtype, .linear = options.linear, .pool = options.pool};
   TQ_ASSIGN(std::unique_ptr<Llama> model, Llama::load(source, attention, compute));
   TQ_TRY(model->keep_key_biases_out(options.key_bias_min, options.positions_max > 0
                                                               ? options.positions_max

@@ -41,7 +41,6 @@ struct ModelSpec {
   bool qkv_bias = false;
   bool qk_norm = false;       // RMS norm of each q and k head before RoPE (Qwen 3)
   std::string chat_template;  // Jinja source; empty where the files carry none
-  int64_t n_parameters = 0;
 };
 
 }  // namespace tq::models

@@ -41,11 +41,12 @@ std::string served_name(const EngineConfig& config) {
   return (path.extension() == ".gguf" ? path.stem() : path.filename()).string();
 }
 
-Result<engine::MemoryPlan> plan(const EngineConfig& config, const models::ModelSpec& spec) {
+Result<engine::MemoryPlan> plan(const EngineConfig& config, const models::WeightSource& source) {
+  const models::ModelSpec& spec = source.spec();
   TQ_ASSIGN(const quant::BlockLayout layout, engine::TorchRunner::plan_layout(config, spec));
   return engine::plan_memory(
       layout, config,
-      {.weight_bytes = engine::TorchRunner::estimate_weight_bytes(config, spec),
+      {.weight_bytes = engine::TorchRunner::estimate_weight_bytes(config, source),
        .available_bytes = available_memory(),
        .model_context_max = spec.context_max});
 }
@@ -64,7 +65,7 @@ Result<void> serve(Settings settings) {
   TQ_ASSIGN(const auto source, models::open_model(settings.engine.model_path));
   const models::ModelSpec& spec = source->spec();
   settings.engine.served_name = served_name(settings.engine);
-  TQ_ASSIGN(const engine::MemoryPlan memory, plan(settings.engine, spec));
+  TQ_ASSIGN(const engine::MemoryPlan memory, plan(settings.engine, *source));
   print(memory.describe());
   if (settings.dry_run) return {};
   settings.engine.context_max = memory.context_max;

@@ -190,12 +190,6 @@ Result<ModelSpec> read_spec(const GgufFile& file) {
   if (file.has("tokenizer.chat_template")) {
     TQ_ASSIGN(spec.chat_template, file.get_string("tokenizer.chat_template"));
   }
-  for (const GgufTensor& tensor : file.tensors()) {
-    if (tensor.name == "rope_freqs.weight") continue;
-    int64_t count = 1;
-    for (const int64_t size : tensor.shape) count *= size;
-    spec.n_parameters += count;
-  }
   TQ_TRY(check_spec(spec, file.path()));
   return spec;
 }

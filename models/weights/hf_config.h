@@ -16,8 +16,8 @@ inline constexpr size_t kJsonFileBytesMax = 16 << 20;  // config, index and toke
 
 // A setting that would change the output and is not implemented (another model_type, a sliding
 // window in use, quantised weights ...) is kUnsupported naming the field; a wrong type or value is
-// kCorrupt. The result has passed check_spec(); name, chat_template and n_parameters are the
-// folder's to fill.
+// kCorrupt. The result has passed check_spec(); name and chat_template are the folder's to
+// fill.
 Result<ModelSpec> hf_spec(std::string_view config_json, const std::string& path);
 
 // "chat_template" of tokenizer_config.json: a string, or a list of {"name", "template"} of which

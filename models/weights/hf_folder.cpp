@@ -83,11 +83,7 @@ class HfFolder final : public WeightSource {
     TQ_TRY(read_template());
     TQ_TRY(exists(join(path_, kWholeFile)) ? map_whole() : map_shards());
     TQ_TRY(check_spec(spec_, path_));
-    TQ_TRY(check_tensors(*this));
-    for (const ExpectedTensor& expected : expected_tensors(spec_)) {
-      spec_.n_parameters += views_.find(expected.name)->second.n_elements();
-    }
-    return {};
+    return check_tensors(*this);
   }
 
   const ModelSpec& spec() const noexcept override { return spec_; }

@@ -13,11 +13,14 @@
 #include <random>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/paged_attention.h"
 #include "models/decoder.h"
+#include "models/packed_weights.h"
 #include "models/weights/weight_source.h"
+#include "tests/models/coded_source.h"
 
 namespace tq::models {
 namespace {
@@ -56,6 +59,12 @@ struct StoreOptions {
   float key_bias_min = DecoderOptions{}.key_bias_min;
 };
 
+std::unique_ptr<WeightSource> opened(const std::string& path) {
+  auto source = open_model(path);
+  REQUIRE(source.ok());
+  return std::move(*source);
+}
+
 // A model with its store, driven step by step.
 class Harness {
  public:
@@ -64,10 +73,14 @@ class Harness {
           int threads,
           ComputeType dtype,
           const StoreOptions& store = {})
-      : pool_(std::make_unique<kernels::cpu::ThreadPool>(threads)) {
-    auto opened = open_model(folder);
-    REQUIRE(opened.ok());
-    source_ = std::move(*opened);
+      : Harness(opened(folder), backend, threads, dtype, store) {}
+
+  Harness(std::unique_ptr<WeightSource> source,
+          const std::string& backend,
+          int threads,
+          ComputeType dtype,
+          const StoreOptions& store = {})
+      : source_(std::move(source)), pool_(std::make_unique<kernels::cpu::ThreadPool>(threads)) {
     const ModelSpec& spec = source_->spec();
     KvConfig kv;
     kv.formats = store.formats;
@@ -95,6 +108,7 @@ class Harness {
   }
 
   int64_t vocab() const { return decoder_->spec().vocab_size; }
+  uint64_t weight_bytes() const { return decoder_->weight_bytes(); }
 
   // Codes the first blocks of the sequence at base 0, the only one from then on.
   void seal(int32_t n_blocks) {
@@ -234,6 +248,51 @@ TEST_CASE("bf16 weights cost nothing where the checkpoint holds bf16") {
   Harness narrow(folder, "auto", 1, ComputeType::kBf16);
   Harness wide(folder, "auto", 1, ComputeType::kF32);
   CHECK(same_bits(narrow.run({{&tokens, 0, n, 0}}), wide.run({{&tokens, 0, n, 0}})));
+}
+
+TEST_CASE("weights of 4 and 8 bits give the bits of their fp32 values") {
+  const std::string folder = kGolden + "llama_tied_gqa3";
+  const auto tokens = read_tokens(folder + "/tokens.txt");
+  const auto n = static_cast<int32_t>(tokens.size());
+  for (const std::string& backend : backends()) {
+    for (const WeightType type : {WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ8_0}) {
+      INFO(to_string(type) << " on " << backend << ", seed " << kSeed);
+      const auto load = [&](ComputeType dtype) {
+        return Harness(std::make_unique<CodedSource>(opened(folder), type, kSeed), backend, 2,
+                       dtype);
+      };
+      Harness coded = load(ComputeType::kAuto);
+      Harness wide = load(ComputeType::kF32);
+      const auto whole = coded.run({{&tokens, 0, n, 0}});
+      CHECK(same_bits(whole, wide.run({{&tokens, 0, n, 0}})));
+      CHECK(relative_rms(whole, load(ComputeType::kBf16).run({{&tokens, 0, n, 0}})) > 0);
+      coded.run({{&tokens, 0, n - 1, 0}});
+      const auto last = coded.run({{&tokens, n - 1, 1, 0}});  // decode: one row
+      CHECK(same_bits(last, std::span(whole).last(last.size())));
+
+      const CodedSource source(opened(folder), type, kSeed);
+      const uint64_t estimate = packed_bytes(source, ComputeType::kAuto);
+      CHECK(estimate < packed_bytes(source, ComputeType::kBf16) * 3 / 4);
+      CHECK(estimate == coded.weight_bytes());
+      CHECK(packed_bytes(source, ComputeType::kF32) == wide.weight_bytes());
+    }
+  }
+}
+
+TEST_CASE("stacked matrices share a type; those that differ in the file are bf16") {
+  const auto view = [](WeightType type) { return WeightView{"w", type, {2, 32}, {}}; };
+  const auto type_of = [](const std::vector<WeightView>& stack, ComputeType dtype) {
+    return packed_type(stack, dtype);
+  };
+  using kernels::PackedType;
+  const std::vector<WeightView> alike{view(WeightType::kQ4_1), view(WeightType::kQ4_1)};
+  CHECK(type_of(alike, ComputeType::kAuto) == PackedType::kQ4_1);
+  CHECK(type_of(alike, ComputeType::kBf16) == PackedType::kBf16);
+  CHECK(type_of(alike, ComputeType::kF32) == PackedType::kF32);
+  const std::vector<WeightView> mixed{view(WeightType::kQ4_1), view(WeightType::kQ8_0)};
+  CHECK(type_of(mixed, ComputeType::kAuto) == PackedType::kBf16);
+  CHECK(type_of({view(WeightType::kQ6_K)}, ComputeType::kAuto) == PackedType::kBf16);
+  CHECK(type_of({view(WeightType::kBF16)}, ComputeType::kAuto) == PackedType::kBf16);
 }
 
 TEST_CASE(

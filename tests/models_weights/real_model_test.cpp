@@ -37,7 +37,6 @@ TEST_CASE("the SmolLM2 GGUF opens with the model's known facts", "[real]") {
   CHECK_FALSE(spec.qkv_bias);
   CHECK_FALSE(spec.qk_norm);
   CHECK(spec.rms_eps == 1e-5f);
-  CHECK(spec.n_parameters == 134515008);  // the model card's 135 M
   CHECK(spec.chat_template.find("<|im_start|>") != std::string::npos);
   CHECK(source.rope_is_interleaved());
   CHECK(source.names().size() == 272);
