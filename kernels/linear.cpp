@@ -112,6 +112,16 @@ Result<PackedLinear> PackedLinear::create(int64_t n_outputs, int64_t n_inputs, P
   return packed;
 }
 
+size_t PackedLinear::panel_bytes() const noexcept { return panel_prefix_bytes(type_, n_inputs_); }
+
+const std::byte* PackedLinear::panel(int64_t index) const noexcept {
+  return storage_.get() + static_cast<size_t>(index) * panel_bytes();
+}
+
+std::byte* PackedLinear::panel_of(int64_t output) noexcept {
+  return storage_.get() + static_cast<size_t>(output / kPanelOutputs) * panel_bytes();
+}
+
 void PackedLinear::pack_rows(int64_t first, std::span<const float> rows) {
   TQ_CHECK(!is_codes(type_), "pack_rows: codes come as blocks", static_cast<int>(type_));
   const auto n = static_cast<int64_t>(rows.size()) / n_inputs_;

@@ -49,18 +49,14 @@ class PackedLinear {
   int64_t n_inputs() const noexcept { return n_inputs_; }
   PackedType type() const noexcept { return type_; }
   int64_t n_panels() const noexcept { return (n_outputs_ + kPanelOutputs - 1) / kPanelOutputs; }
-  size_t panel_bytes() const noexcept { return panel_prefix_bytes(type_, n_inputs_); }
+  size_t panel_bytes() const noexcept;
   size_t bytes() const noexcept { return static_cast<size_t>(n_panels()) * panel_bytes(); }
-  const std::byte* panel(int64_t index) const noexcept {
-    return storage_.get() + static_cast<size_t>(index) * panel_bytes();
-  }
+  const std::byte* panel(int64_t index) const noexcept;
 
  private:
   using Storage = std::unique_ptr<std::byte, void (*)(std::byte*)>;
   PackedLinear(int64_t n_outputs, int64_t n_inputs, PackedType type, Storage storage);
-  std::byte* panel_of(int64_t output) noexcept {
-    return storage_.get() + static_cast<size_t>(output / kPanelOutputs) * panel_bytes();
-  }
+  std::byte* panel_of(int64_t output) noexcept;
 
   int64_t n_outputs_;
   int64_t n_inputs_;

@@ -3,8 +3,8 @@
 //
 // Bytes moved: few rows read each weight once and widen it in registers, so decode is bound by
 // memory, or for 4 bits by arithmetic: on AVX-512 a shift, a permutation and an FMA widen 16
-// weights and one more FMA per row uses them. Many rows widen a slice of four panels into 32 KiB of
-// stack once, which stays in L1, and the FMA units are the bound.
+// weights and one more FMA per row uses them. Many rows widen a slice of four panels into 64 KiB of
+// stack once, of which a tile's part stays in L1 for all of them, and the FMA units are the bound.
 
 namespace tq::kernels::TQ_ISA {
 
@@ -158,7 +158,8 @@ void run_tile(const LinearCall& call, const Tile& tile) noexcept {
   each_input<kType, kPanels>(
       tile.weights, [&](const Vec* weights, int64_t k) __attribute__((always_inline)) {
         for (int r = 0; r < kRows; ++r) {
-          const Vec broadcast = Vec{} + x[r * n_inputs + k];
+          const Vec broadcast =
+              x[r * n_inputs + k] - Vec{};  // costs nothing; 0 + x is not x for -0
           for (int i = 0; i < kPanels * kVecs; ++i) sum[r][i] += weights[i] * broadcast;
         }
       });
@@ -171,10 +172,12 @@ void run_tile(const LinearCall& call, const Tile& tile) noexcept {
 }
 
 // Rows [tile.row, ...) in groups of kRows while they last, over kGroup panels (1 or 4), as many at
-// a time as sums fit: at least eight in flight hide the latency of their FMA chains.
+// a time as registers hold: at least eight sums in flight hide the latency of their FMA chains.
+// Codes keep a panel's scales, minima and words beside its sums.
 template <PackedType kType, int kRows, int kGroup>
 void run_rows(const LinearCall& call, Tile& tile) noexcept {
-  constexpr int kFit = kSumsMax / (kRows * kVecs);
+  constexpr int kBeside = is_codes(kType) ? 3 : 0;
+  constexpr int kFit = kSumsMax / ((kRows > kBeside ? kRows : kBeside) * kVecs);
   constexpr int kPanels = kGroup == 1 || kFit < 2 ? 1 : kFit < 4 ? 2 : 4;
   const int64_t end = call.n_rows - (call.n_rows - tile.row) % kRows;
   for (int p = 0; p < kGroup; p += kPanels) {  // a tile's weights stay in L1 for all rows
@@ -198,12 +201,13 @@ void run_all_rows(const LinearCall& call, Tile tile) noexcept {
 template <PackedType kType, int kGroup>
 void run_slices(const LinearCall& call, int64_t panel) noexcept {
   constexpr int64_t kSlice = 256;
+  constexpr size_t kSliceBytes = panel_prefix_bytes(kType, kSlice);
   alignas(64) float slice[kGroup][kSlice][kPanelOutputs];
   const PackedLinear& w = *call.weights;
   for (int64_t begin = 0; begin < w.n_inputs(); begin += kSlice) {
     const int64_t left = w.n_inputs() - begin;
     const int64_t n = left < kSlice ? left : kSlice;
-    const Panels stored{w.panel(panel) + panel_prefix_bytes(kType, begin), w.panel_bytes(), n};
+    const Panels stored{w.panel(panel) + begin / kSlice * kSliceBytes, w.panel_bytes(), n};
     each_input<kType, kGroup>(
         stored, [&](const Vec* weights, int64_t k) __attribute__((always_inline)) {
           for (int i = 0; i < kGroup * kVecs; ++i) {
