@@ -4,10 +4,11 @@
 #include <utility>
 
 #include "config/check.h"
+#include "engine/kv_needs.h"
 
 namespace tq::bench {
 
-Result<void> KvStore::allocate(KvFormats formats, bool with_sealed) {
+Result<void> KvStore::allocate(KvFormats formats) {
   const models::ModelSpec& spec = *options_.spec;
   KvConfig store = kv_;
   store.formats = formats;
@@ -18,12 +19,26 @@ Result<void> KvStore::allocate(KvFormats formats, bool with_sealed) {
                                                      .kv = store,
                                                      .n_heads = spec.n_heads,
                                                      .pool = options_.pool}));
-  const auto n_blocks =
-      static_cast<int32_t>((options_.context_max + kv_.block_tokens - 1) / kv_.block_tokens);
-  TQ_ASSIGN(auto arena, attention_->allocate(
-                            {.hot_blocks = n_blocks, .sealed_blocks = with_sealed ? n_blocks : 1}));
+  const engine::KvNeeds needs(store);
+  TQ_ASSIGN(auto arena,
+            attention_->allocate({.hot_blocks = needs.hot_peak(options_.context_max),
+                                  .sealed_blocks = needs.sealed(options_.context_max)}));
   arena_ = std::make_unique<kernels::KvArena>(std::move(arena));
+  for (int32_t i = arena_->sizes().hot_blocks; i-- > 0;) free_hot_.push_back(BlockId{i});
   sealed_end_ = kv_.sink_tokens;
+  return {};
+}
+
+uint64_t KvStore::arena_bytes() const noexcept {
+  return kernels::arena_bytes(arena_->layout(), arena_->sizes());
+}
+
+Result<void> KvStore::seal_next() {
+  const int64_t block_idx = sealed_end_ / kv_.block_tokens;
+  const BlockId hot = hot_[static_cast<size_t>(block_idx)];
+  TQ_TRY(seal(block_idx, hot));
+  if (moves_blocks()) free_hot_.push_back(hot);
+  sealed_end_ += kv_.block_tokens;
   return {};
 }
 
@@ -31,8 +46,11 @@ Result<const kernels::AttnPlan*> KvStore::advance(int64_t first, int64_t n) {
   TQ_CHECK(n > 0 && first + n <= options_.context_max, "step past the context", first, n);
   const int64_t sealed_end = sealed_until(kv_, first);
   TQ_CHECK(sealed_end == sealed_until(kv_, first + n - 1), "a step crosses a seal point", first, n);
-  for (; sealed_end_ < sealed_end; sealed_end_ += kv_.block_tokens) {
-    TQ_TRY(seal(sealed_end_ / kv_.block_tokens));
+  while (sealed_end_ < sealed_end) TQ_TRY(seal_next());
+  while (static_cast<int64_t>(hot_.size()) * kv_.block_tokens < first + n) {
+    TQ_CHECK(!free_hot_.empty(), "more hot blocks than a sequence needs", first, n);
+    hot_.push_back(free_hot_.back());
+    free_hot_.pop_back();
   }
   batch_ = {};
   batch_.n_tokens = static_cast<int32_t>(n);
@@ -40,11 +58,11 @@ Result<const kernels::AttnPlan*> KvStore::advance(int64_t first, int64_t n) {
   batch_.token_indptr = {0, batch_.n_tokens};
   batch_.first_position = {static_cast<int32_t>(first)};
   for (int64_t start = 0; start < first + n; start += kv_.block_tokens) {
-    const BlockId block{static_cast<int32_t>(start / kv_.block_tokens)};
+    const int64_t block_idx = start / kv_.block_tokens;
     if (moves_blocks() && start >= kv_.sink_tokens && start < sealed_end_) {
-      batch_.sealed_blocks.push_back(block);
+      batch_.sealed_blocks.push_back(sealed_block(block_idx));
     } else {
-      batch_.hot_blocks.push_back(block);
+      batch_.hot_blocks.push_back(hot_[static_cast<size_t>(block_idx)]);
       batch_.hot_first.push_back(static_cast<int32_t>(start));
     }
   }

@@ -35,6 +35,7 @@ class KvStore {
   virtual ~KvStore() = default;
 
   virtual double bits_per_value() const noexcept = 0;  // of a coded row, scales included
+  uint64_t arena_bytes() const noexcept;  // of both pools: what a sequence of context_max needs
 
   int64_t seal_stride() const noexcept { return kv_.seal_stride_tokens; }
   kernels::PagedAttention& attention() noexcept { return *attention_; }
@@ -46,11 +47,15 @@ class KvStore {
 
  protected:
   KvStore(const StoreOptions& options, KvConfig kv) : options_(options), kv_(kv) {}
-  Result<void> allocate(KvFormats formats, bool with_sealed);
+  Result<void> allocate(KvFormats formats);  // pools as large as the engine's for one sequence
 
-  // Codes hot block `idx` of the sequence, in all layers.
-  virtual Result<void> seal(int64_t block_idx) = 0;
-  virtual bool moves_blocks() const noexcept = 0;  // sealed blocks leave the hot list
+  // Codes block `block_idx` of the sequence, which lies in `hot`, in all layers.
+  virtual Result<void> seal(int64_t block_idx, BlockId hot) = 0;
+  // A sealed block leaves the hot list, and its hot block is used again.
+  virtual bool moves_blocks() const noexcept = 0;
+  BlockId sealed_block(int64_t block_idx) const noexcept {  // where it then lies
+    return BlockId{static_cast<int32_t>(block_idx - kv_.sink_tokens / kv_.block_tokens)};
+  }
 
   StoreOptions options_;
   KvConfig kv_;
@@ -58,8 +63,12 @@ class KvStore {
   std::unique_ptr<kernels::KvArena> arena_;
 
  private:
+  Result<void> seal_next();
+
   kernels::PagedBatch batch_;
-  int64_t sealed_end_ = 0;  // tokens; [sink, sealed_end_) are sealed
+  std::vector<BlockId> hot_;       // of each block of the sequence; stale where it has moved
+  std::vector<BlockId> free_hot_;  // the next one last
+  int64_t sealed_end_ = 0;         // tokens; [sink, sealed_end_) are sealed
 };
 
 // "tq4", "tq4/tq2", "bf16": a format of the server, packed. Any name of bench/formats, or two of

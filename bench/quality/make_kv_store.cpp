@@ -10,14 +10,14 @@
 namespace tq::bench {
 namespace {
 
-// The server's own store. The sealed block of a hot block has the same id.
+// The server's own store.
 class PackedStore final : public KvStore {
  public:
   static Result<std::unique_ptr<KvStore>> create(KvFormats formats, const StoreOptions& options) {
     KvConfig kv = options.kv;
     kv.formats = formats;
     std::unique_ptr<PackedStore> store(new PackedStore(options, kv));
-    TQ_TRY(store->allocate(formats, !formats.sealed_is_hot()));
+    TQ_TRY(store->allocate(formats));
     return std::unique_ptr<KvStore>(std::move(store));
   }
 
@@ -28,9 +28,8 @@ class PackedStore final : public KvStore {
  private:
   PackedStore(const StoreOptions& options, KvConfig kv) : KvStore(options, kv) {}
 
-  Result<void> seal(int64_t block_idx) override {
-    const BlockId block{static_cast<int32_t>(block_idx)};
-    return attention_->seal({.arena = arena_.get(), .hot = block, .sealed = block});
+  Result<void> seal(int64_t block_idx, BlockId hot) override {
+    return attention_->seal({.arena = arena_.get(), .hot = hot, .sealed = sealed_block(block_idx)});
   }
   bool moves_blocks() const noexcept override { return true; }
 };
@@ -51,7 +50,7 @@ class CodedStore final : public KvStore {
     std::unique_ptr<CodedStore> store(new CodedStore(options, kv));
     TQ_ASSIGN(store->k_codec_, make_kv_codec(k_name, codec));
     TQ_ASSIGN(store->v_codec_, make_kv_codec(v_name, codec));
-    TQ_TRY(store->allocate({KvFormat::kBf16, KvFormat::kBf16}, false));
+    TQ_TRY(store->allocate({KvFormat::kBf16, KvFormat::kBf16}));
     return std::unique_ptr<KvStore>(std::move(store));
   }
 
@@ -62,9 +61,8 @@ class CodedStore final : public KvStore {
  private:
   CodedStore(const StoreOptions& options, KvConfig kv) : KvStore(options, kv) {}
 
-  Result<void> seal(int64_t block_idx) override {
+  Result<void> seal(int64_t block_idx, BlockId hot) override {
     const models::ModelSpec& spec = *options_.spec;
-    const BlockId block{static_cast<int32_t>(block_idx)};
     for (LayerIdx layer = options_.edge_layers_16; layer < spec.n_layers - options_.edge_layers_16;
          ++layer) {
       for (int head = 0; head < spec.n_kv_heads; ++head) {
@@ -73,7 +71,7 @@ class CodedStore final : public KvStore {
                 .kv_head = head,
                 .is_key = is_key,
                 .first_position = block_idx * kv_.block_tokens},
-               arena_->hot(layer, block));
+               arena_->hot(layer, hot));
         }
       }
     }
