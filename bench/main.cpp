@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "bench/attention_bench.h"
+#include "bench/kv/kv_bench.h"
 #include "bench/quality/quality_bench.h"
 #include "bench/quant_bench.h"
 #include "bench/serve_bench.h"
@@ -20,6 +21,8 @@ struct Subcommand {
 constexpr std::array kSubcommands{
     Subcommand{"attention", "attention over packed codes, against bf16 and plain reads",
                tq::bench::run_attention},
+    Subcommand{"kv", "decode speed, time to first token and memory by KV format, on a real model",
+               tq::bench::run_kv},
     Subcommand{"quality", "what each KV format costs on a real model", tq::bench::run_quality},
     Subcommand{"quant", "distortion, inner products and speed of the quantisers",
                tq::bench::run_quant},
