@@ -68,8 +68,9 @@ class CompareLlamacpp(unittest.TestCase):
                    self.folder / "turboquant-bench", "--json", self.folder / "out.json", *flags]
         if peer:
             command += ["--peer", self.peer]
+        environment = {**os.environ, "PATH": path, "OMP_WAIT_POLICY": "PASSIVE"}
         return subprocess.run([str(word) for word in command], capture_output=True, text=True,
-                              timeout=120, env={**os.environ, "PATH": path})
+                              timeout=120, env=environment)
 
     def rows(self, *flags, **where):
         done = self.compare(*flags, **where)
@@ -90,6 +91,9 @@ class CompareLlamacpp(unittest.TestCase):
                                  "llamacpp": {"f16": 10, "q8_0": 9, "q4_0": 5},
                                  "best": "f16", "ours_to_best": 3}])
         self.assertIn("| 0 | 30.0 | 10.0 | 9.0 | 5.0 | 3.00 |", text)
+        about = json.loads((self.folder / "out.json").read_text())
+        self.assertEqual((about["machine"], about["llamacpp_build"], about["omp_wait_policy"]),
+                         ("a machine", 7, "PASSIVE"))
         sides = [call[call.index("-ctk") + 1] if "-ctk" in call else "ours"
                  for call in self.calls()]
         self.assertEqual(sides, ["ours", "f16", "q8_0", "q4_0"] * 3)
