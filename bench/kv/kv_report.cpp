@@ -45,7 +45,7 @@ Result<std::vector<int64_t>> choose_contexts(std::span<const int64_t> given,
     for (const int64_t one : kContexts) contexts.push_back(std::min(one, longest));
   }
   std::ranges::sort(contexts);
-  contexts.erase(std::ranges::unique(contexts).begin(), contexts.end());
+  contexts.erase(std::unique(contexts.begin(), contexts.end()), contexts.end());
   if (contexts.back() > longest) return beyond(contexts.back(), "--context");
   return contexts;
 }
