@@ -1,7 +1,7 @@
 // Attention of one block of queries over a range of tiles: scores, online softmax, weighted sum of
 // V, all in the rotated domain and without decoding a row. Written once over Simd; included once,
 // inside an ISA translation unit (with -ffp-contract=off: every query's arithmetic is the same
-// whatever its neighbours), after a simd_*.h, dot_body.h and tile_body.h.
+// whatever its neighbours), after a simd_*.h, softmax_body.h, dot_body.h and tile_body.h.
 //
 // Simd names: F and I are vectors of kLanes floats and 32-bit integers; a `Table` holds the int8
 // levels, a `Packed` the words of kLanes lanes.
@@ -12,29 +12,11 @@
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
-constexpr int kVectors = kTile / Simd::kLanes;  // of one query's scores of a tile
-constexpr float kRescaleAbove = 8.0f;           // powers of two by which weights may exceed 1
 // Weights below this, times scales of up to 1.875, add nothing to a float sum whose largest weight
 // is at least 2^-8; skipping them keeps 32767 / weight finite.
 constexpr float kWeightMin = 1e-30f;
 constexpr int kKeyGroupsMax = kHeadDimMax / kKeyGroup;
 constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
-
-// 2^x for x <= kRescaleAbove: n = round(x), f = x - n in [-1/2, 1/2], Taylor of e^(f ln 2) to the
-// 6th degree (remainder (ln2/2)^7 / 7! = 1.2e-7 relative at the ends), times 2^n exactly. Below
-// 2^-126: 0.
-inline F exp2(F x) {
-  const F n = Simd::round(x);
-  const F f = Simd::sub(x, n);
-  F p = Simd::set1(1.5403530393381608e-4f);
-  p = Simd::fma(p, f, Simd::set1(1.3333558146428443e-3f));
-  p = Simd::fma(p, f, Simd::set1(9.6181291076284772e-3f));
-  p = Simd::fma(p, f, Simd::set1(5.5504108664821580e-2f));
-  p = Simd::fma(p, f, Simd::set1(2.4022650695910072e-1f));
-  p = Simd::fma(p, f, Simd::set1(6.9314718055994531e-1f));
-  p = Simd::fma(p, f, Simd::set1(1.0f));
-  return Simd::scale_pow2(p, n, x);
-}
 
 // What a pass over one tile for kQ queries needs; the pointers are at the first of them.
 struct Pass {
@@ -176,36 +158,6 @@ inline const PassTable& pass_table(int bits) {
   static constexpr PassTable k3 = make_pass_table<3>();
   static constexpr PassTable k2 = make_pass_table<2>();
   return bits == 16 ? k16 : bits == 8 ? k8 : bits == 4 ? k4 : bits == 3 ? k3 : k2;
-}
-
-// Turns one query's scores into weights 2^(score - m), with m, l and o brought to a new largest
-// score where it exceeds m by more than kRescaleAbove. `n_visible` tokens count; the others get
-// weight 0.
-inline void softmax_tile(
-    float* scores, int n_visible, float& m, float* l_lanes, float* o, int head_dim) {
-  F x[kVectors];
-  F largest = Simd::set1(-__builtin_inff());
-  for (int v = 0; v < kVectors; ++v) {
-    x[v] = Simd::load(scores + v * Simd::kLanes);
-    if (n_visible < kTile) x[v] = Simd::keep_below(x[v], v * Simd::kLanes, n_visible);
-    largest = Simd::max(largest, x[v]);
-  }
-  const float top = Simd::hmax(largest);
-  if (top > m + kRescaleAbove) {
-    const F factor = exp2(Simd::set1(m - top));  // m = -infinity: 0, and o and l are 0 already
-    for (int j = 0; j < head_dim; j += Simd::kLanes) {
-      Simd::store(o + j, Simd::mul(Simd::load(o + j), factor));
-    }
-    Simd::store(l_lanes, Simd::mul(Simd::load(l_lanes), factor));
-    m = top;
-  }
-  F l = Simd::load(l_lanes);
-  for (int v = 0; v < kVectors; ++v) {
-    x[v] = exp2(Simd::sub(x[v], Simd::set1(m)));
-    l = Simd::add(l, x[v]);
-    Simd::store(scores + v * Simd::kLanes, x[v]);
-  }
-  Simd::store(l_lanes, l);
 }
 
 // What integers that a pack of words will hold start from: see start_of().

@@ -13,6 +13,8 @@
 //
 #include "kernels/cpu/simd_avx512.h"
 //
+#include "kernels/cpu/softmax_body.h"
+//
 #include "kernels/cpu/dot_body.h"
 //
 #include "kernels/cpu/tile_body.h"

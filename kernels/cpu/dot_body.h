@@ -8,9 +8,6 @@
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
-using F = Simd::F;
-using I = Simd::I;
-
 // Entries of one lane that one load covers: a unit.
 constexpr int entries_per_unit(int bits) { return bits == 8 ? 4 : bits == 4 ? 8 : 16; }
 // Words of coefficients that meet them.
