@@ -251,11 +251,15 @@ void RowCodec::decode(std::span<const uint8_t> codes,
   TQ_CHECK(codes.size() == n && rotated.size() == n &&
                scales.size() == static_cast<size_t>(shape_.n_groups()),
            "row of another dimension", codes.size(), rotated.size(), scales.size());
-  for (size_t j = 0; j < n; ++j) {
-    const uint8_t scale = scales[j / static_cast<size_t>(shape_.group)];
-    const auto level = static_cast<float>(level_of(codes[j], scale_format_.book(scale)));
-    // Only the product with kLevelUnit is rounded.
-    rotated[j] = scale_format_.value(scale) * level * kLevelUnit * exponent_value(exponent);
+  const float unit = exponent_value(exponent);
+  const auto group = static_cast<size_t>(shape_.group);
+  for (size_t g = 0; g < scales.size(); ++g) {
+    const float scale = scale_format_.value(scales[g]);
+    const int book = scale_format_.book(scales[g]);
+    for (size_t j = g * group; j < std::min(n, (g + 1) * group); ++j) {
+      // Only the product with kLevelUnit is rounded.
+      rotated[j] = scale * static_cast<float>(level_of(codes[j], book)) * kLevelUnit * unit;
+    }
   }
 }
 
