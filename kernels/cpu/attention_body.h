@@ -160,11 +160,12 @@ inline const PassTable& pass_table(int bits) {
   return bits == 16 ? k16 : bits == 8 ? k8 : bits == 4 ? k4 : bits == 3 ? k3 : k2;
 }
 
-// What integers that a pack of words will hold start from: see start_of().
-inline int32_t offset_of(const int32_t* integers, int n, int bits) {
-  int32_t sum = 0;
-  for (int i = 0; i < n; ++i) sum += integers[i];
-  return -Simd::level_offset(bits) * sum;
+// What the sums that meet the integers of n vectors start from: see start_of().
+inline int32_t offset_of(const I* integers, int n, int bits) {
+  if (Simd::level_offset(bits) == 0) return 0;
+  I sum = integers[0];
+  for (int v = 1; v < n; ++v) sum = Simd::add_int(sum, integers[v]);
+  return -Simd::level_offset(bits) * Simd::hsum_int(sum);
 }
 
 // The factor that brings floats of this largest magnitude to coefficients, and its inverse.
@@ -200,10 +201,7 @@ inline void quantise_weights(const Pass& pass, int bits, int group, int n) {
     const int at = group * Simd::kQueries + q;
     Simd::pack_words(integers, bits, pass.weight_words + at * kWeightWords);
     pass.weight_unit[at] = units.unit * pass.tile.v_unit;
-    if (Simd::level_offset(bits) == 0) continue;
-    I sum = integers[0];
-    for (int v = 1; v < kVectors; ++v) sum = Simd::add_int(sum, integers[v]);
-    pass.weight_offset[at] = -Simd::level_offset(bits) * Simd::hsum_int(sum);
+    pass.weight_offset[at] = offset_of(integers, kVectors, bits);
   }
 }
 
@@ -227,15 +225,16 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
       Simd::store_int(integers + j,
                       Simd::to_int(Simd::mul(Simd::load(scaled + j), Simd::set1(units.per_unit))));
     }
-    for (int group = 0; group * kKeyGroup < d; ++group) {
-      queries.q_offset[q * kKeyGroupsMax + group] =
-          offset_of(integers + group * kKeyGroup, kKeyGroup, bits);
-    }
     int32_t* const words = queries.q_words + q * queries.q_stride;
     for (int e = 0; e < d; e += kTile) {
       I part[kVectors];
       for (int v = 0; v < kVectors; ++v) part[v] = Simd::load_int(integers + e + v * Simd::kLanes);
       Simd::pack_words(part, bits, words + e / Simd::word_entries(bits));
+      constexpr int kGroupVectors = kKeyGroup / Simd::kLanes;
+      for (int v = 0; v < kVectors; v += kGroupVectors) {
+        queries.q_offset[q * kKeyGroupsMax + e / kKeyGroup + v / kGroupVectors] =
+            offset_of(part + v, kGroupVectors, bits);
+      }
     }
   }
 }
