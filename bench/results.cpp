@@ -21,16 +21,20 @@ double quantile(std::vector<double> values, double share) {
   return *place;
 }
 
-Result<void> write_json(const std::string& path, nlohmann::json document, uint64_t seed) {
+Result<void> write_file(const std::string& path, const std::string& text, const char* flag) {
   if (path.empty()) return {};
+  std::ofstream file(path);
+  file << text;
+  if (!file.flush()) return Error{Code::kIo, "cannot write '" + path + "'", flag};
+  return {};
+}
+
+Result<void> write_json(const std::string& path, nlohmann::json document, uint64_t seed) {
   document["machine"] = machine();
   document["commit"] = commit();
   document["compiler"] = compiler();
   document["seed"] = seed;
-  std::ofstream file(path);
-  file << document.dump(1) << '\n';
-  if (!file.flush()) return Error{Code::kIo, "cannot write '" + path + "'", "--json"};
-  return {};
+  return write_file(path, document.dump(1) + '\n', "--json");
 }
 
 std::string format(const char* pattern, ...) {

@@ -14,6 +14,9 @@ namespace tq::bench {
 // median. values is not empty.
 double quantile(std::vector<double> values, double share);
 
+// Writes a text to the file that a flag names; no path: nothing to do.
+Result<void> write_file(const std::string& path, const std::string& text, const char* flag);
+
 // Adds machine, commit, compiler and seed to the document and writes it; no path: nothing to do.
 Result<void> write_json(const std::string& path, nlohmann::json document, uint64_t seed);
 

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -84,11 +83,7 @@ Result<void> run(const Options& options) {
       speed.config.window_tokens);
   TQ_ASSIGN(const auto rows, measure_kv(speed, *subject));
   std::fputs(to_markdown(rows).c_str(), stdout);
-  if (!options.svg_path.empty()) {
-    std::ofstream file(options.svg_path);
-    file << to_svg(rows);
-    if (!file.flush()) return Error{Code::kIo, "cannot write '" + options.svg_path + "'", "--svg"};
-  }
+  if (!options.svg_path.empty()) TQ_TRY(write_file(options.svg_path, to_svg(rows), "--svg"));
   nlohmann::json document = settings_of(options);
   document["results"] = to_json(rows);
   return write_json(options.json_path, std::move(document), speed.config.seed);

@@ -3,7 +3,6 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
@@ -162,11 +161,7 @@ Result<void> run(const Options& options) {
     std::fputs(to_markdown(generation, quality.generated_tokens).c_str(), stdout);
     document["generation"] = to_json(generation);
   }
-  if (!options.svg_path.empty()) {
-    std::ofstream file(options.svg_path);
-    file << to_svg(rows);
-    if (!file.flush()) return Error{Code::kIo, "cannot write '" + options.svg_path + "'", "--svg"};
-  }
+  if (!options.svg_path.empty()) TQ_TRY(write_file(options.svg_path, to_svg(rows), "--svg"));
   return write_json(options.json_path, std::move(document), quality.config.seed);
 }
 
