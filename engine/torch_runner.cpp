@@ -59,11 +59,12 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& con
                                                    .kv = config.kv,
                                                    .n_heads = spec.n_heads,
                                                    .pool = pool.get()}));
-  TQ_ASSIGN(const kernels::LinearFn linear, kernels::find_linear(attention->name()));
+  TQ_ASSIGN(const kernels::LayerKernels layer_kernels,
+            kernels::find_layer_kernels(attention->name()));
   try {
     TQ_ASSIGN(auto decoder, models::make_decoder(source, *attention,
                                                  {.dtype = config.dtype,
-                                                  .linear = linear,
+                                                  .layer = layer_kernels,
                                                   .pool = pool.get(),
                                                   .positions_max = config.context_max}));
     TQ_ASSIGN(auto arena, attention->allocate(pools));

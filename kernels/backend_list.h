@@ -7,7 +7,7 @@
 #include <string_view>
 
 #include "config/result.h"
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {
@@ -16,7 +16,7 @@ struct BackendEntry {
   std::string_view name;
   std::string_view missing;  // why it cannot run here; empty where it can
   Result<std::unique_ptr<PagedAttention>> (*make)(const AttentionOptions& options) = nullptr;
-  LinearFn linear = nullptr;  // linear layers on the CPU; null where the backend is no CPU's
+  LayerKernels layer;  // all null where the backend is no CPU's
 };
 
 // Each from its own translation unit, chosen by CMake.

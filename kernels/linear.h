@@ -17,7 +17,6 @@
 #include <cstdint>
 #include <memory>
 #include <span>
-#include <string_view>
 
 #include "config/result.h"
 #include "kernels/packed_blocks.h"
@@ -75,19 +74,5 @@ struct LinearCall {
 
 // One implementation per CPU backend; they differ in the order of rounding, not in the sums' order.
 using LinearFn = void (*)(const LinearCall&) noexcept;
-
-// That of the attention backend of this name; "auto": the best that this machine runs. Unknown, not
-// of this machine, or no CPU's: an error.
-Result<LinearFn> find_linear(std::string_view name);
-
-namespace scalar {
-void linear(const LinearCall& call) noexcept;
-}
-namespace avx2 {
-void linear(const LinearCall& call) noexcept;
-}
-namespace avx512 {
-void linear(const LinearCall& call) noexcept;
-}
 
 }  // namespace tq::kernels

@@ -58,10 +58,11 @@ Result<std::unique_ptr<PagedAttention>> make_backend(std::string_view name,
   return entry.make(options);
 }
 
-Result<LinearFn> find_linear(std::string_view name) {
-  TQ_ASSIGN(const BackendEntry entry,
-            find_entry(name, [](const BackendEntry& found) { return found.linear != nullptr; }));
-  return entry.linear;
+Result<LayerKernels> find_layer_kernels(std::string_view name) {
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, [](const BackendEntry& found) {
+              return found.layer.linear != nullptr;
+            }));
+  return entry.layer;
 }
 
 }  // namespace tq::kernels

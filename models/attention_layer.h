@@ -3,9 +3,9 @@
 // the paged store, attends, and projects back. Knows nothing of codes: that is behind the seam.
 // Engine thread only.
 
-#include <ATen/core/Tensor.h>
-
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -13,12 +13,28 @@
 #include "models/decoder.h"
 #include "models/layers.h"
 #include "models/rope.h"
+#include "models/row_buffer.h"
 
 namespace tq::models {
+
+// Activations of attention, reused by every layer and step.
+struct AttentionRows {
+  explicit AttentionRows(const ModelSpec& spec)
+      : qkv(spec.head_dim * (spec.n_heads + 2 * spec.n_kv_heads)),
+        q(spec.head_dim * spec.n_heads),
+        k(spec.head_dim * spec.n_kv_heads),
+        v(spec.head_dim * spec.n_kv_heads),
+        attended(spec.head_dim * spec.n_heads) {}
+
+  RowBuffer qkv;
+  RowBuffer q, k, v;  // parts of qkv; not used for a single row
+  RowBuffer attended;
+};
 
 // What all layers of one step share.
 struct StepContext {
   const DecoderInput* input = nullptr;
+  AttentionRows* rows = nullptr;
   std::vector<float> cosines;  // [n_tokens, rope_dim / 2]
   std::vector<float> sines;
 };
@@ -39,17 +55,26 @@ class AttentionLayer {
   // the layer.
   Result<void> keep_key_bias_out(const kernels::TileTurns& turns);
 
-  // x, result [n_tokens, hidden].
-  Result<at::Tensor> forward(const at::Tensor& x, const StepContext& step) const;
+  // x, y [n_tokens, hidden].
+  Result<void> forward(std::span<const float> x, const StepContext& step, std::span<float> y) const;
 
   uint64_t bytes() const noexcept;
 
  private:
+  // [n_tokens, heads, head_dim]
+  struct Heads {
+    std::span<float> q, k, v;
+  };
+  struct Separation;
+  Heads separate(const StepContext& step, std::span<float> qkv) const;
+  void separate_rows(const Separation& separation, int64_t begin, int64_t end) const;
+
   AttentionLayer(Linear qkv,
                  Linear out,
                  const ModelSpec& spec,
                  LayerIdx layer,
                  const Rope& rope,
+                 const Compute& compute,
                  kernels::PagedAttention& attention);
 
   Linear qkv_;  // q, k and v stacked
@@ -62,6 +87,7 @@ class AttentionLayer {
   LayerIdx layer_;
   std::optional<kernels::KeyBias> key_bias_;
   const Rope* rope_;
+  kernels::LayerRunner runner_;
   kernels::PagedAttention* attention_;
 };
 

@@ -11,7 +11,7 @@
 #include "config/ids.h"
 #include "config/result.h"
 #include "kernels/cpu/thread_pool.h"
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 #include "models/model_spec.h"
 #include "models/weights/weight_source.h"
@@ -39,8 +39,8 @@ class Decoder {
 
 struct DecoderOptions {
   ComputeType dtype = ComputeType::kAuto;
-  kernels::LinearFn linear = nullptr;        // of kernels/linear.h
-  kernels::cpu::ThreadPool* pool = nullptr;  // for the linear layers; outlives the decoder
+  kernels::LayerKernels layer{};             // see find_layer_kernels()
+  kernels::cpu::ThreadPool* pool = nullptr;  // for all but attention; outlives the decoder
   // A layer whose keys have a bias of at least this magnitude keeps it out of the store
   // (kernels/key_bias.h): codes have the precision of their largest part. Qwen 2 and 2.5 reach
   // hundreds in some layers; below, the exact share of the scores costs more than it is worth.

@@ -1,11 +1,11 @@
 #include "models/layers.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/rms_norm.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "config/check.h"
 #include "models/packed_weights.h"
 #include "models/tensor_bridge.h"
 
@@ -60,48 +60,49 @@ Result<Linear> Linear::load(const WeightSource& source,
   return Linear(std::move(packed), std::move(bias), compute);
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const {
-  const int64_t n_rows = x.size(0);
-  at::Tensor y = at::empty({n_rows, n_outputs()});
-  const std::span<float> out = f32_span(y);
-  const kernels::LinearCall whole{.weights = &weights_,
-                                  .x = f32_span(x),
-                                  .y = out,
-                                  .n_rows = n_rows,
-                                  .panel_begin = 0,
-                                  .panel_end = weights_.n_panels()};
-  kernels::run_linear(whole, compute_.linear, *compute_.pool);
-  if (!bias_.empty()) {
-    for (int64_t row = 0; row < n_rows; ++row) {
-      float* y_row = out.data() + row * n_outputs();
-      for (size_t i = 0; i < bias_.size(); ++i) y_row[i] += bias_[i];
-    }
+void Linear::forward(std::span<const float> x, std::span<float> y) const {
+  const auto n_rows = static_cast<int64_t>(x.size()) / weights_.n_inputs();
+  TQ_CHECK(static_cast<int64_t>(y.size()) == n_rows * n_outputs(), "linear layer: rows", x.size(),
+           y.size(), n_outputs());
+  runner_.linear({.weights = &weights_, .x = x, .y = y, .n_rows = n_rows});
+  if (bias_.empty()) return;
+  for (int64_t row = 0; row < n_rows; ++row) {
+    float* y_row = y.data() + row * n_outputs();
+    for (size_t i = 0; i < bias_.size(); ++i) y_row[i] += bias_[i];
   }
-  return y;
 }
 
-at::Tensor Linear::rows(std::span<const TokenId> outputs) const {
+void Linear::rows(std::span<const TokenId> outputs, std::span<float> y) const {
   const auto n_inputs = static_cast<size_t>(weights_.n_inputs());
-  at::Tensor y = at::empty({static_cast<int64_t>(outputs.size()), weights_.n_inputs()});
-  const std::span<float> out = f32_span(y);
   for (size_t i = 0; i < outputs.size(); ++i) {
-    weights_.unpack_row(outputs[i], out.subspan(i * n_inputs, n_inputs));
+    weights_.unpack_row(outputs[i], y.subspan(i * n_inputs, n_inputs));
   }
-  return y;
 }
 
 Result<RmsNorm> RmsNorm::load(const WeightSource& source,
                               const std::string& name,
                               int64_t size,
-                              float eps) {
+                              float eps,
+                              const Compute& compute) {
   TQ_ASSIGN(const auto values, load_vector(source, name, size));
   at::Tensor weight = at::empty({size});
   std::copy(values.begin(), values.end(), f32_span(weight).begin());
-  return RmsNorm(std::move(weight), eps);
+  return RmsNorm(std::move(weight), eps, compute);
 }
 
-at::Tensor RmsNorm::forward(const at::Tensor& x) const {
-  return at::rms_norm(x, weight_.sizes(), weight_, eps_);
+void RmsNorm::forward(std::span<float> x, std::span<const float> delta, std::span<float> y) const {
+  runner_.norm({.x = x, .delta = delta, .weight = f32_span(weight_), .y = y, .eps = eps_});
+}
+
+void RmsNorm::forward_inline(std::span<float> x) const {
+  const std::span<const float> weight = f32_span(weight_);
+  runner_.kernels().norm({.x = x,
+                          .delta = {},
+                          .weight = weight,
+                          .y = x,
+                          .eps = eps_,
+                          .row_begin = 0,
+                          .row_end = static_cast<int64_t>(x.size() / weight.size())});
 }
 
 }  // namespace tq::models

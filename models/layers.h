@@ -1,7 +1,7 @@
 #pragma once
 // Layers: what decoders are made of. Each loads its weights from a WeightSource by name and maps
-// [n_tokens, n] fp32 tensors to [n_tokens, m]. Engine thread only; immutable once the
-// decoder is loaded.
+// fp32 rows to fp32 rows, [n_rows, n] to [n_rows, m], in memory of the caller's. Engine thread
+// only; immutable once the decoder is loaded.
 
 #include <ATen/core/Tensor.h>
 
@@ -15,7 +15,7 @@
 #include "config/engine_config.h"
 #include "config/ids.h"
 #include "config/result.h"
-#include "kernels/run_linear.h"
+#include "kernels/run_layer.h"
 #include "models/weights/weight_source.h"
 
 namespace tq::models {
@@ -23,8 +23,7 @@ namespace tq::models {
 // What every layer computes with.
 struct Compute {
   ComputeType dtype = ComputeType::kF32;
-  kernels::LinearFn linear = nullptr;
-  kernels::cpu::ThreadPool* pool = nullptr;  // outlives the layers
+  kernels::LayerRunner runner;  // its pool outlives the layers
 };
 
 // y = x W^T (+ b). Several matrices of the file may be stacked (q, k, v; gate, up): one pass over
@@ -38,9 +37,9 @@ class Linear {
                              bool with_bias,
                              const Compute& compute);
 
-  at::Tensor forward(const at::Tensor& x) const;
-  // Rows of W as activations: the look-up of an embedding. tokens are checked by the caller.
-  at::Tensor rows(std::span<const TokenId> outputs) const;
+  void forward(std::span<const float> x, std::span<float> y) const;
+  // Rows of W as activations: the look-up of an embedding. outputs are checked by the caller.
+  void rows(std::span<const TokenId> outputs, std::span<float> y) const;
 
   int64_t n_outputs() const noexcept { return weights_.n_outputs(); }
   std::span<const float> bias() const noexcept { return bias_; }  // [n_outputs], or empty
@@ -52,29 +51,35 @@ class Linear {
 
  private:
   Linear(kernels::PackedLinear weights, std::vector<float> bias, const Compute& compute)
-      : weights_(std::move(weights)), bias_(std::move(bias)), compute_(compute) {}
+      : weights_(std::move(weights)), bias_(std::move(bias)), runner_(compute.runner) {}
 
   kernels::PackedLinear weights_;
   std::vector<float> bias_;  // [n_outputs], or empty
-  Compute compute_;
+  kernels::LayerRunner runner_;
 };
 
-// x / rms(x) * w over the last dimension (arXiv 1910.07467).
+// x / rms(x) * w over the last dimension (kernels/layer_kernels.h).
 class RmsNorm {
  public:
   static Result<RmsNorm> load(const WeightSource& source,
                               const std::string& name,
                               int64_t size,
-                              float eps);
+                              float eps,
+                              const Compute& compute);
 
-  at::Tensor forward(const at::Tensor& x) const;
+  // delta, where there is one, is added to x first.
+  void forward(std::span<float> x, std::span<const float> delta, std::span<float> y) const;
+  // On the calling thread, in place.
+  void forward_inline(std::span<float> x) const;
   uint64_t bytes() const noexcept { return weight_.numel() * sizeof(float); }
 
  private:
-  RmsNorm(at::Tensor weight, float eps) : weight_(std::move(weight)), eps_(eps) {}
+  RmsNorm(at::Tensor weight, float eps, const Compute& compute)
+      : weight_(std::move(weight)), eps_(eps), runner_(compute.runner) {}
 
   at::Tensor weight_;
   float eps_;
+  kernels::LayerRunner runner_;
 };
 
 }  // namespace tq::models

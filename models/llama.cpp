@@ -1,9 +1,5 @@
 #include "models/llama.h"
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/silu.h>
-
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -12,7 +8,7 @@
 #include "models/attention_layer.h"
 #include "models/layers.h"
 #include "models/rope.h"
-#include "models/tensor_bridge.h"
+#include "models/row_buffer.h"
 
 namespace tq::models {
 namespace {
@@ -30,6 +26,30 @@ struct Layer {
   }
 };
 
+// Activations of one step, reused by every layer and step. LibTorch's memory.
+struct LayerRows {
+  explicit LayerRows(const ModelSpec& spec)
+      : attention(spec),
+        hidden(spec.hidden),
+        normed(spec.hidden),
+        branch(spec.hidden),
+        gate_up(2 * spec.intermediate),
+        product(spec.intermediate),
+        picked(spec.hidden),
+        picked_branch(spec.hidden),
+        logits(spec.vocab_size) {}
+
+  AttentionRows attention;
+  RowBuffer hidden;  // the residual stream
+  RowBuffer normed;
+  RowBuffer branch;  // what a block adds to it
+  RowBuffer gate_up;
+  RowBuffer product;  // silu(gate) * up
+  RowBuffer picked;   // rows of hidden and branch whose logits are wanted
+  RowBuffer picked_branch;
+  RowBuffer logits;
+};
+
 class Llama final : public Decoder {
  public:
   static Result<std::unique_ptr<Llama>> load(const WeightSource& source,
@@ -43,13 +63,23 @@ class Llama final : public Decoder {
   Result<std::span<float>> forward(const DecoderInput& input) override;
 
  private:
-  Llama(ModelSpec spec, std::unique_ptr<Rope> rope, Linear embedding, RmsNorm final_norm)
+  Llama(ModelSpec spec,
+        std::unique_ptr<Rope> rope,
+        Linear embedding,
+        RmsNorm final_norm,
+        const Compute& compute)
       : spec_(std::move(spec)),
         rope_(std::move(rope)),
         embedding_(std::move(embedding)),
-        final_norm_(std::move(final_norm)) {}
+        final_norm_(std::move(final_norm)),
+        runner_(compute.runner),
+        rows_(spec_),
+        step_{.input = nullptr, .rows = &rows_.attention, .cosines = {}, .sines = {}} {}
 
-  at::Tensor logits_of(const at::Tensor& hidden, std::span<const int32_t> rows) const;
+  // Of some rows of the residual stream, hidden + branch.
+  std::span<float> logits_of(std::span<const int32_t> rows,
+                             std::span<const float> hidden,
+                             std::span<const float> branch);
 
   ModelSpec spec_;
   std::unique_ptr<Rope> rope_;                 // the layers point at it
@@ -58,7 +88,9 @@ class Llama final : public Decoder {
   std::vector<Layer> layers_;
   RmsNorm final_norm_;
   std::optional<Linear> head_;  // absent: the embedding is tied
-  at::Tensor logits_;           // of the last step
+  kernels::LayerRunner runner_;
+  LayerRows rows_;
+  StepContext step_;  // points into rows_
 };
 
 Result<Layer> load_layer(const WeightSource& source,
@@ -68,12 +100,12 @@ Result<Layer> load_layer(const WeightSource& source,
                          kernels::PagedAttention& attention) {
   const ModelSpec& spec = source.spec();
   const std::string prefix = "model.layers." + std::to_string(index);
-  TQ_ASSIGN(auto attention_norm,
-            RmsNorm::load(source, prefix + ".input_layernorm.weight", spec.hidden, spec.rms_eps));
+  TQ_ASSIGN(auto attention_norm, RmsNorm::load(source, prefix + ".input_layernorm.weight",
+                                               spec.hidden, spec.rms_eps, compute));
   TQ_ASSIGN(auto self_attention,
             AttentionLayer::load(source, prefix + ".self_attn", index, compute, rope, attention));
   TQ_ASSIGN(auto mlp_norm, RmsNorm::load(source, prefix + ".post_attention_layernorm.weight",
-                                         spec.hidden, spec.rms_eps));
+                                         spec.hidden, spec.rms_eps, compute));
   TQ_ASSIGN(auto gate_up, Linear::load(source, {prefix + ".mlp.gate_proj", prefix + ".mlp.up_proj"},
                                        spec.hidden, false, compute));
   TQ_ASSIGN(auto down,
@@ -88,10 +120,11 @@ Result<std::unique_ptr<Llama>> Llama::load(const WeightSource& source,
   const ModelSpec& spec = source.spec();
   TQ_ASSIGN(auto embedding,
             Linear::load(source, {"model.embed_tokens"}, spec.hidden, false, compute));
-  TQ_ASSIGN(auto norm, RmsNorm::load(source, "model.norm.weight", spec.hidden, spec.rms_eps));
+  TQ_ASSIGN(auto norm,
+            RmsNorm::load(source, "model.norm.weight", spec.hidden, spec.rms_eps, compute));
   std::unique_ptr<Llama> model(new Llama(spec,
                                          std::make_unique<Rope>(spec, source.rope_is_interleaved()),
-                                         std::move(embedding), std::move(norm)));
+                                         std::move(embedding), std::move(norm), compute));
   for (LayerIdx index = 0; index < spec.n_layers; ++index) {
     TQ_ASSIGN(auto layer, load_layer(source, index, compute, *model->rope_, attention));
     model->layers_.push_back(std::move(layer));
@@ -117,18 +150,22 @@ uint64_t Llama::weight_bytes() const noexcept {
   return bytes + (turns_ ? turns_->bytes() : 0);
 }
 
-// silu(gate) * up, both halves of one row.
-at::Tensor swiglu(const at::Tensor& gate_up) {
-  const int64_t size = gate_up.size(1) / 2;
-  return at::silu(gate_up.narrow(1, 0, size)).mul_(gate_up.narrow(1, size, size)).contiguous();
-}
-
-at::Tensor Llama::logits_of(const at::Tensor& hidden, std::span<const int32_t> rows) const {
+std::span<float> Llama::logits_of(std::span<const int32_t> rows,
+                                  std::span<const float> hidden,
+                                  std::span<const float> branch) {
   const auto n_rows = static_cast<int64_t>(rows.size());
-  at::Tensor picked = at::empty({n_rows, spec_.hidden});
-  for (int64_t i = 0; i < n_rows; ++i) picked[i].copy_(hidden[rows[static_cast<size_t>(i)]]);
-  const Linear& head = head_ ? *head_ : embedding_;
-  return head.forward(final_norm_.forward(picked));
+  const auto size = static_cast<size_t>(spec_.hidden);
+  const std::span<float> picked = rows_.picked.rows(n_rows);
+  const std::span<float> picked_branch = rows_.picked_branch.rows(n_rows);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const size_t from = static_cast<size_t>(rows[i]) * size;
+    std::copy_n(hidden.data() + from, size, picked.data() + i * size);
+    std::copy_n(branch.data() + from, size, picked_branch.data() + i * size);
+  }
+  final_norm_.forward(picked, picked_branch, picked);
+  const std::span<float> logits = rows_.logits.rows(n_rows);
+  (head_ ? *head_ : embedding_).forward(picked, logits);
+  return logits;
 }
 
 Result<std::span<float>> Llama::forward(const DecoderInput& input) {
@@ -136,19 +173,26 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
     TQ_CHECK(token >= 0 && token < spec_.vocab_size, "token outside the vocabulary", token,
              spec_.vocab_size);
   }
-  StepContext step{.input = &input, .cosines = {}, .sines = {}};
-  rope_->angles(input.positions, step.cosines, step.sines);
-  at::Tensor hidden = embedding_.rows(input.tokens);
+  step_.input = &input;
+  rope_->angles(input.positions, step_.cosines, step_.sines);
+  const auto n_tokens = static_cast<int64_t>(input.tokens.size());
+  const std::span<float> hidden = rows_.hidden.rows(n_tokens);
+  const std::span<float> normed = rows_.normed.rows(n_tokens);
+  const std::span<float> branch = rows_.branch.rows(n_tokens);
+  const std::span<float> gate_up = rows_.gate_up.rows(n_tokens);
+  const std::span<float> product = rows_.product.rows(n_tokens);
+  embedding_.rows(input.tokens, hidden);
+  std::ranges::fill(branch, 0.0f);
   for (const Layer& layer : layers_) {
-    TQ_ASSIGN(const at::Tensor attended,
-              layer.attention.forward(layer.attention_norm.forward(hidden), step));
-    hidden.add_(attended);
-    const at::Tensor gate_up = layer.gate_up.forward(layer.mlp_norm.forward(hidden));
-    hidden.add_(layer.down.forward(swiglu(gate_up)));
+    layer.attention_norm.forward(hidden, branch, normed);
+    TQ_TRY(layer.attention.forward(normed, step_, branch));
+    layer.mlp_norm.forward(hidden, branch, normed);
+    layer.gate_up.forward(normed, gate_up);
+    runner_.swiglu({.gate_up = gate_up, .y = product, .size = spec_.intermediate});
+    layer.down.forward(product, branch);
   }
   if (input.logit_rows.empty()) return std::span<float>();
-  logits_ = logits_of(hidden, input.logit_rows);
-  return f32_span(logits_);
+  return logits_of(input.logit_rows, hidden, branch);
 }
 
 }  // namespace
@@ -156,7 +200,7 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
 Result<std::unique_ptr<Decoder>> make_llama(const WeightSource& source,
                                             kernels::PagedAttention& attention,
                                             const DecoderOptions& options) {
-  const Compute compute{.dtype = options.dtype, .linear = options.linear, .pool = options.pool};
+  const Compute compute{.dtype = options.dtype, .runner = {options.layer, *options.pool}};
   TQ_ASSIGN(std::unique_ptr<Llama> model, Llama::load(source, attention, compute));
   TQ_TRY(model->keep_key_biases_out(options.key_bias_min, options.positions_max > 0
                                                               ? options.positions_max

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "config/check.h"
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 #include "models/model_text.h"
 
 namespace tq::bench {
@@ -44,12 +44,13 @@ Result<std::unique_ptr<Subject>> Subject::load(const SubjectOptions& options) {
   std::unique_ptr<Subject> subject(new Subject(options));
   TQ_ASSIGN(subject->source_, models::open_model(options.model_path));
   TQ_ASSIGN(subject->tokenizer_, models::load_tokenizer(options.model_path));
-  TQ_ASSIGN(const kernels::LinearFn linear, kernels::find_linear(options.backend));
+  TQ_ASSIGN(const kernels::LayerKernels layer_kernels,
+            kernels::find_layer_kernels(options.backend));
   try {
-    TQ_ASSIGN(
-        subject->decoder_,
-        models::make_decoder(*subject->source_, *subject->attention_,
-                             {.dtype = options.dtype, .linear = linear, .pool = &subject->pool_}));
+    TQ_ASSIGN(subject->decoder_,
+              models::make_decoder(
+                  *subject->source_, *subject->attention_,
+                  {.dtype = options.dtype, .layer = layer_kernels, .pool = &subject->pool_}));
   } catch (const std::exception& failure) {  // LibTorch, or no memory
     return Error{Code::kInternal, std::string("loading the model: ") + failure.what(),
                  options.model_path};

@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 
 #define TQ_ISA avx2
 #define TQ_VECTOR_BYTES 32
@@ -24,3 +24,4 @@ struct Decode : PlainDecode {
 }  // namespace tq::kernels::avx2
 
 #include "kernels/cpu/linear_body.h"
+#include "kernels/cpu/row_body.h"

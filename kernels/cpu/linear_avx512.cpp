@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 
 #define TQ_ISA avx512
 #define TQ_VECTOR_BYTES 64
@@ -29,3 +29,4 @@ struct Decode : PlainDecode {
 }  // namespace tq::kernels::avx512
 
 #include "kernels/cpu/linear_body.h"
+#include "kernels/cpu/row_body.h"

@@ -1,7 +1,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 
 #define TQ_ISA scalar
 #define TQ_VECTOR_BYTES 16
@@ -14,3 +14,4 @@ using Decode = PlainDecode;
 }  // namespace tq::kernels::scalar
 
 #include "kernels/cpu/linear_body.h"
+#include "kernels/cpu/row_body.h"

@@ -271,7 +271,8 @@ Result<std::unique_ptr<PagedAttention>> make_scalar(const AttentionOptions& opti
 namespace tq::kernels {
 
 BackendEntry scalar_backend() noexcept {
-  return {.name = "scalar", .missing = {}, .make = cpu::make_scalar, .linear = scalar::linear};
+  return {
+      .name = "scalar", .missing = {}, .make = cpu::make_scalar, .layer = scalar::layer_kernels()};
 }
 
 }  // namespace tq::kernels

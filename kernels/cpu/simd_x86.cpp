@@ -40,11 +40,11 @@ std::span<const BackendEntry> simd_backends() noexcept {
           .name = "avx512",
           .missing = has_avx512() ? "" : "this CPU has no AVX-512 F, BW, VL, VNNI and VBMI",
           .make = make_avx512,
-          .linear = avx512::linear},
+          .layer = avx512::layer_kernels()},
       BackendEntry{.name = "avx2",
                    .missing = has_avx2() ? "" : "this CPU has no AVX2, FMA and F16C",
                    .make = make_avx2,
-                   .linear = avx2::linear}};
+                   .layer = avx2::layer_kernels()}};
   return entries;
 }
 

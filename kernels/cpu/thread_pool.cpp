@@ -1,19 +1,36 @@
 #include "kernels/cpu/thread_pool.h"
 
+#include <sched.h>
+
 #include <chrono>
 
 namespace tq::kernels::cpu {
 namespace {
 
-// An idle worker looks for the next job this long before it sleeps: layers follow one another
-// closely, but the matrix products between them need the core.
-constexpr auto kSpin = std::chrono::microseconds(20);
+// How long a thread looks for what it waits for before it sleeps. Layers follow one another within
+// a few microseconds, and waking a thread takes tens of them; but other work needs the core too.
+constexpr auto kSpin = std::chrono::microseconds(50);
+constexpr int kLooksPerClock = 32;
 
-void spin_until_changed(const std::atomic<uint64_t>& value, uint64_t seen) noexcept {
+void pause_core() noexcept {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Returns once holds() does, or after kSpin. A thread that waits for this core gets it.
+template <class Condition>
+void spin_until(Condition holds) noexcept {
   const auto deadline = std::chrono::steady_clock::now() + kSpin;
-  while (value.load(std::memory_order_acquire) == seen &&
-         std::chrono::steady_clock::now() < deadline) {
-  }
+  do {
+    for (int i = 0; i < kLooksPerClock; ++i) {
+      if (holds()) return;
+      pause_core();
+    }
+    sched_yield();
+  } while (std::chrono::steady_clock::now() < deadline);
 }
 
 }  // namespace
@@ -58,24 +75,30 @@ void ThreadPool::run(int n_items, Function fn, void* context) noexcept {
   }
   wake_.notify_all();
   take_items(0);
+  {
+    const std::lock_guard lock(mutex_);
+    open_ = false;
+  }
+  const auto all_left = [this] { return joined_.load(std::memory_order_acquire) == 0; };
+  spin_until(all_left);
+  if (all_left()) return;
   std::unique_lock lock(mutex_);
-  open_ = false;
-  done_.wait(lock, [this] { return joined_ == 0; });
+  done_.wait(lock, all_left);
 }
 
 void ThreadPool::worker_main(int thread) noexcept {
   uint64_t seen = 0;
   while (true) {
-    spin_until_changed(posted_, seen);
+    spin_until([&] { return posted_.load(std::memory_order_acquire) != seen; });
     std::unique_lock lock(mutex_);
     wake_.wait(lock, [&] { return stopping_ || (open_ && job_ != seen); });
     if (stopping_) return;
     seen = job_;
-    ++joined_;
+    joined_.fetch_add(1, std::memory_order_relaxed);
     lock.unlock();
     take_items(thread);
     lock.lock();
-    if (--joined_ == 0) done_.notify_one();
+    if (joined_.fetch_sub(1, std::memory_order_release) == 1) done_.notify_one();
   }
 }
 

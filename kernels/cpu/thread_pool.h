@@ -41,8 +41,8 @@ class ThreadPool {
   int n_items_ = 0;
   bool open_ = false;                // workers may join; guarded by mutex_
   bool stopping_ = false;            // guarded by mutex_
-  int joined_ = 0;                   // workers inside the job; guarded by mutex_
   uint64_t job_ = 0;                 // guarded by mutex_
+  std::atomic<int> joined_{0};       // workers inside the job; changed under mutex_
   std::atomic<uint64_t> posted_{0};  // copy of job_ that idle workers look at before they sleep
   std::atomic<int> next_{0};
   std::vector<std::thread> workers_;  // last: started when the rest is ready

@@ -7,7 +7,7 @@ BackendEntry cuda_backend() noexcept {
   return {.name = "cuda",
           .missing = "this build has no CUDA backend; build with -DTQ_CUDA=ON",
           .make = nullptr,
-          .linear = nullptr};
+          .layer = {}};
 }
 
 }  // namespace tq::kernels

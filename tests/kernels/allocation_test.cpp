@@ -1,55 +1,11 @@
 // append(), attend() and seal() allocate nothing: this binary counts operator new.
 #include <catch2/catch.hpp>
 
-#include <atomic>
 #include <cmath>
-#include <cstdlib>
-#include <new>
+#include <string>
 
 #include "tests/kernels/world.h"
-
-namespace {
-
-std::atomic<long> n_allocations{0};
-
-void* counted(std::size_t n, std::size_t alignment) {
-  n_allocations.fetch_add(1, std::memory_order_relaxed);
-  void* const p = alignment == 0
-                      ? std::malloc(n > 0 ? n : 1)
-                      : std::aligned_alloc(alignment, (n + alignment - 1) / alignment * alignment);
-  if (p == nullptr) throw std::bad_alloc();
-  return p;
-}
-
-}  // namespace
-
-void* operator new(std::size_t n) { return counted(n, 0); }
-void* operator new[](std::size_t n) { return counted(n, 0); }
-void* operator new(std::size_t n, std::align_val_t a) {
-  return counted(n, static_cast<std::size_t>(a));
-}
-void* operator new[](std::size_t n, std::align_val_t a) {
-  return counted(n, static_cast<std::size_t>(a));
-}
-// The nothrow forms too: sanitizers bring their own, which must not meet our delete.
-void* operator new(std::size_t n, const std::nothrow_t&) noexcept {
-  n_allocations.fetch_add(1, std::memory_order_relaxed);
-  return std::malloc(n > 0 ? n : 1);
-}
-void* operator new[](std::size_t n, const std::nothrow_t&) noexcept {
-  n_allocations.fetch_add(1, std::memory_order_relaxed);
-  return std::malloc(n > 0 ? n : 1);
-}
-void operator delete(void* p, const std::nothrow_t&) noexcept { std::free(p); }
-void operator delete[](void* p, const std::nothrow_t&) noexcept { std::free(p); }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete[](void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t) noexcept { std::free(p); }
-void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-void operator delete[](void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+#include "tests/support/allocation_count.h"
 
 namespace tq::kernels::test {
 
@@ -72,7 +28,7 @@ TEST_CASE("append, attend and seal allocate nothing", "[allocation]") {
       const std::vector<float> kv(static_cast<size_t>(41 * 2 * head_dim), 0.5f);
       const std::vector<float> q(static_cast<size_t>(41 * 6 * head_dim), 0.25f);
       std::vector<float> out(q.size());
-      const long before = n_allocations.load();
+      const long before = tq::test::n_allocations();
       const bool appended =
           world.backend()
               .append({.plan = plan, .arena = &world.arena(), .layer = 0, .k = kv, .v = kv})
@@ -89,7 +45,7 @@ TEST_CASE("append, attend and seal allocate nothing", "[allocation]") {
           world.backend()
               .seal({.arena = &world.arena(), .hot = batch.hot_blocks[0], .sealed = BlockId{0}})
               .ok();
-      const long after = n_allocations.load();
+      const long after = tq::test::n_allocations();
       INFO(name << " head_dim " << head_dim);
       CHECK((appended && attended && sealed));
       CHECK(after == before);

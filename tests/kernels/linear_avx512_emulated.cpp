@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 
 #define TQ_ISA avx512_emulated
 #define TQ_VECTOR_BYTES 64
@@ -16,3 +16,4 @@ using Decode = PlainDecode;
 }  // namespace tq::kernels::avx512_emulated
 
 #include "kernels/cpu/linear_body.h"
+#include "kernels/cpu/row_body.h"

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 #include "quant/float16.h"
 
 namespace tq::kernels {
@@ -36,7 +36,7 @@ std::vector<float> random_values(size_t n, uint32_t seed) {
 std::vector<LinearFn> supported() {
   std::vector<LinearFn> functions{avx512_emulated::linear};
   for (const char* name : {"scalar", "avx2", "avx512"}) {
-    if (auto found = find_linear(name)) functions.push_back(*found);
+    if (auto found = find_layer_kernels(name)) functions.push_back(found->linear);
   }
   return functions;
 }
@@ -243,7 +243,7 @@ TEST_CASE("impossible layers and unknown kernels are errors") {
   CHECK(PackedLinear::create(int64_t{1} << 40, 8, PackedType::kBf16).error().code ==
         Code::kInvalidArgument);
   CHECK(PackedLinear::create(16, 48, PackedType::kQ4_0).error().code == Code::kInvalidArgument);
-  const auto unknown = find_linear("sse9");
+  const auto unknown = find_layer_kernels("sse9");
   REQUIRE(!unknown.ok());
   CHECK(unknown.error().message.find("sse9") != std::string::npos);
 }

@@ -21,6 +21,7 @@
 #include "models/packed_weights.h"
 #include "models/weights/weight_source.h"
 #include "tests/models/coded_source.h"
+#include "tests/support/allocation_count.h"
 
 namespace tq::models {
 namespace {
@@ -96,11 +97,11 @@ class Harness {
     auto arena = attention_->allocate({.hot_blocks = 64, .sealed_blocks = 8});
     REQUIRE(arena.ok());
     arena_ = std::make_unique<kernels::KvArena>(std::move(*arena));
-    auto linear = kernels::find_linear(attention_->name());
-    REQUIRE(linear.ok());
+    auto layer_kernels = kernels::find_layer_kernels(attention_->name());
+    REQUIRE(layer_kernels.ok());
     auto decoder = make_decoder(*source_, *attention_,
                                 {.dtype = dtype,
-                                 .linear = *linear,
+                                 .layer = *layer_kernels,
                                  .pool = pool_.get(),
                                  .key_bias_min = store.key_bias_min});
     REQUIRE(decoder.ok());
@@ -109,6 +110,7 @@ class Harness {
 
   int64_t vocab() const { return decoder_->spec().vocab_size; }
   uint64_t weight_bytes() const { return decoder_->weight_bytes(); }
+  long n_allocations() const { return n_allocations_; }  // of the last step, in forward()
 
   // Codes the first blocks of the sequence at base 0, the only one from then on.
   void seal(int32_t n_blocks) {
@@ -147,11 +149,13 @@ class Harness {
     batch.n_tokens = static_cast<int32_t>(tokens.size());
     auto plan = attention_->plan(batch, *arena_);
     REQUIRE(plan.ok());
+    const long before = test::n_allocations();
     auto logits = decoder_->forward({.tokens = tokens,
                                      .positions = positions,
                                      .logit_rows = rows,
                                      .plan = *plan,
                                      .arena = arena_.get()});
+    n_allocations_ = test::n_allocations() - before;
     REQUIRE(logits.ok());
     return {logits->begin(), logits->end()};
   }
@@ -163,6 +167,7 @@ class Harness {
   std::unique_ptr<kernels::KvArena> arena_;
   std::unique_ptr<Decoder> decoder_;
   int32_t n_sealed_ = 0;
+  long n_allocations_ = 0;
 };
 
 double relative_rms(const std::vector<float>& got, const std::vector<float>& want) {
@@ -320,6 +325,22 @@ TEST_CASE(
         CHECK(same_bits(chunked, whole));
       }
     }
+  }
+}
+
+TEST_CASE("a step no larger than an earlier one allocates nothing") {
+  const std::string folder = kGolden + "qwen3_qk_norm";
+  const auto tokens = read_tokens(folder + "/tokens.txt");
+  for (const std::string& backend : backends()) {
+    if (backend == "scalar") continue;  // allocates, and may
+    INFO("on " << backend);
+    Harness model(folder, backend, 2, ComputeType::kF32);
+    model.run({{&tokens, 0, 8, 0}});
+    CHECK(model.n_allocations() > 0);  // the counter counts
+    model.run({{&tokens, 8, 8, 0}});
+    CHECK(model.n_allocations() == 0);
+    model.run({{&tokens, 16, 1, 0}});
+    CHECK(model.n_allocations() == 0);
   }
 }
 

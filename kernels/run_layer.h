@@ -1,0 +1,35 @@
+#pragma once
+// A decoder layer's kernels on a pool of threads: linear layers split by panels of outputs, the
+// others by rows. Results do not depend on the number of threads. Engine thread.
+
+#include <cstdint>
+
+#include "kernels/cpu/thread_pool.h"
+#include "kernels/layer_kernels.h"
+
+namespace tq::kernels {
+
+class LayerRunner {
+ public:
+  // The pool outlives the runner.
+  LayerRunner(const LayerKernels& kernels, cpu::ThreadPool& pool) noexcept
+      : kernels_(kernels), pool_(&pool) {}
+
+  const LayerKernels& kernels() const noexcept { return kernels_; }
+
+  // The calls' ranges of panels or rows are ignored: everything is computed.
+  void linear(const LinearCall& call) const noexcept;
+  void norm(const NormCall& call) const noexcept;
+  void swiglu(const SwigluCall& call) const noexcept;
+
+  // fn(context, begin, end) for ranges that together are rows [0, n_rows), of `size` floats each;
+  // few floats are not worth waking a thread.
+  using RowsFn = void (*)(const void* context, int64_t begin, int64_t end);
+  void rows(int64_t n_rows, int64_t size, RowsFn fn, const void* context) const noexcept;
+
+ private:
+  LayerKernels kernels_;
+  cpu::ThreadPool* pool_;
+};
+
+}  // namespace tq::kernels
