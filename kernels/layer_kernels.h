@@ -34,12 +34,23 @@ struct SwigluCall {
   int64_t row_end = 0;
 };
 
+// x as integers, for linear() on codes.
+struct CodeInputsCall {
+  std::span<const float> x;      // [n_rows, n_inputs]
+  std::span<CodedInputs> coded;  // [n_rows, n_inputs / 32]
+  int64_t n_inputs = 0;          // a multiple of 32
+  int64_t row_begin = 0;
+  int64_t row_end = 0;
+};
+
+using CodeInputsFn = void (*)(const CodeInputsCall&) noexcept;
 using NormFn = void (*)(const NormCall&) noexcept;
 using SwigluFn = void (*)(const SwigluCall&) noexcept;
 
 // One set per CPU backend.
 struct LayerKernels {
   LinearFn linear = nullptr;
+  CodeInputsFn code_inputs = nullptr;  // null: linear() takes weights of codes without it
   NormFn norm = nullptr;
   SwigluFn swiglu = nullptr;
 };

@@ -20,6 +20,9 @@ void put_codes(const CodeBlock& from, NibbleWords& to, size_t lane) {
   }
 }
 
+constexpr size_t byte_word(size_t k) { return k / 8 * 2 + k % 2; }
+constexpr size_t byte_shift(size_t k) { return k % 8 / 2 * 8; }
+
 void put(const CodeBlock& from, PanelQ4_0& to, size_t lane) {
   to.d[lane] = from.d;
   put_codes(from, to.codes, lane);
@@ -33,7 +36,11 @@ void put(const CodeBlock& from, PanelQ4_1& to, size_t lane) {
 
 void put(const CodeBlock& from, PanelQ8_0& to, size_t lane) {
   to.d[lane] = from.d;
-  for (size_t k = 0; k < kCodeInputs; ++k) to.codes[k][lane] = from.codes[k];
+  for (auto& word : to.codes) word[lane] = 0;
+  for (size_t k = 0; k < kCodeInputs; ++k) {
+    const uint32_t code = static_cast<uint8_t>(from.codes[k]) ^ 0x80u;
+    to.codes[byte_word(k)][lane] |= code << byte_shift(k);
+  }
 }
 
 float code_at(const NibbleWords& codes, size_t k, size_t lane) {
@@ -41,7 +48,7 @@ float code_at(const NibbleWords& codes, size_t k, size_t lane) {
 }
 
 float value(const PanelQ4_0& block, size_t k, size_t lane) {
-  return quant::fp16_to_float(block.d[lane]) * (code_at(block.codes, k, lane) - 8.0f);
+  return quant::fp16_to_float(block.d[lane]) * (code_at(block.codes, k, lane) - PanelQ4_0::kZero);
 }
 
 float value(const PanelQ4_1& block, size_t k, size_t lane) {
@@ -50,7 +57,8 @@ float value(const PanelQ4_1& block, size_t k, size_t lane) {
 }
 
 float value(const PanelQ8_0& block, size_t k, size_t lane) {
-  return quant::fp16_to_float(block.d[lane]) * static_cast<float>(block.codes[k][lane]);
+  const uint32_t code = block.codes[byte_word(k)][lane] >> byte_shift(k) & 255u;
+  return quant::fp16_to_float(block.d[lane]) * (static_cast<float>(code) - PanelQ8_0::kZero);
 }
 
 template <class Block>

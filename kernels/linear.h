@@ -2,13 +2,16 @@
 // PackedLinear: y = x W^T for decode and prefill on the CPU, weights packed once at load. Immutable
 // once packed; linear() may run on any thread, on disjoint ranges of panels at once.
 //
-// Why not a library GEMM: every output is one sequential fp32 sum over k of fp32 weights, whatever
-// n_rows is, so a sequence's logits have the same bits alone and in any batch; and a matrix-vector
-// product (decode) streams the weights once at memory speed. Weights in memory are fp32, bf16 or
-// codes of 4 and 8 bits with a scale per 32; the kernel widens them to fp32 in registers. A code's
-// product with its scale is exact in fp32 (15 or 19 bits), so the widened weight has one rounding
-// at most, that of adding a minimum, and is ggml's own to the bit: sums over codes equal sums over
-// kF32 panels of the decoded weights to the bit as well.
+// Why not a library GEMM: every output is one fp32 sum in an order of its own, whatever n_rows is,
+// so a sequence's logits have the same bits alone and in any batch; and a matrix-vector product
+// (decode) streams the weights once at memory speed. Weights in memory are fp32, bf16 or codes of 4
+// and 8 bits with a scale per 32. Two ways to meet codes:
+// * the kernel widens them to fp32 in registers. A code's product with its scale is exact in fp32
+//   (15 or 19 bits), so the widened weight has one rounding at most, that of adding a minimum, and
+//   is ggml's own to the bit: sums over codes equal sums over kF32 panels of the decoded weights to
+//   the bit as well.
+// * kernels that code their inputs (CodedInputs) multiply integers, exactly, and scale the sum of
+//   each 32. Weights are not rounded; inputs are, to 16 bits per 32 of them.
 //
 // Layout: packed_blocks.h. The last panel is padded with zeros.
 
@@ -63,10 +66,24 @@ class PackedLinear {
   Storage storage_;  // 64-byte aligned
 };
 
+// 32 inputs of a row as integers 256 high + low times a unit: |error| <= unit / 2, unit the largest
+// magnitude / 32512. Byte i of word 2 j + h: input 8 j + h + 2 i. A block whose inputs are all
+// below 1e-30 is zero; a NaN or infinity among them makes the unit one, and all that it meets.
+struct CodedInputs {
+  static constexpr float kMost = 127.0f * 256.0f;
+  static constexpr float kLeast = 1e-30f;
+
+  int32_t high[kCodeInputs / 4];
+  int32_t low[kCodeInputs / 4];
+  float unit;
+  float sum;  // of the integers, times unit
+};
+
 struct LinearCall {
   const PackedLinear* weights = nullptr;
-  std::span<const float> x;  // [n_rows, n_inputs]
-  std::span<float> y;        // [n_rows, n_outputs]
+  std::span<const float> x;              // [n_rows, n_inputs]
+  std::span<const CodedInputs> coded{};  // [n_rows, n_inputs / 32], of x; see LayerKernels
+  std::span<float> y;                    // [n_rows, n_outputs]
   int64_t n_rows = 0;
   int64_t panel_begin = 0;  // computes outputs of panels [panel_begin, panel_end)
   int64_t panel_end = 0;

@@ -23,8 +23,11 @@ constexpr bool is_codes(PackedType type) noexcept {
 
 // Nibble i of word j: input 8 j + i.
 using NibbleWords = uint32_t[kCodeInputs / 8][kPanelOutputs];
+// Byte i of word 2 j + h: input 8 j + h + 2 i, as a nibble's word masked to every second one has.
+using ByteWords = uint32_t[kCodeInputs / 4][kPanelOutputs];
 
 struct PanelQ4_0 {  // value = d (code - 8)
+  static constexpr float kZero = 8.0f;
   uint16_t d[kPanelOutputs];
   NibbleWords codes;
 };
@@ -33,9 +36,10 @@ struct PanelQ4_1 {  // value = d code + m
   uint16_t m[kPanelOutputs];
   NibbleWords codes;
 };
-struct PanelQ8_0 {  // value = d code
+struct PanelQ8_0 {  // value = d (code - 128): the file's signed code, plus 128
+  static constexpr float kZero = 128.0f;
   uint16_t d[kPanelOutputs];
-  int8_t codes[kCodeInputs][kPanelOutputs];
+  ByteWords codes;
 };
 static_assert(sizeof(PanelQ4_0) * 8 == 512 * 9 / 2 && sizeof(PanelQ4_1) * 8 == 512 * 5);
 static_assert(sizeof(PanelQ8_0) * 8 == 512 * 17 / 2);

@@ -35,7 +35,7 @@ void run_rows(void* context, int item, int /*thread*/) {
   split.function(split.context, begin, std::min(begin + split.item_rows, split.n_rows));
 }
 
-// A call of norm or swiglu, and its function.
+// A call that has rows, and its function.
 template <class Call>
 struct Rows {
   Call call;
@@ -52,7 +52,16 @@ struct Rows {
 
 }  // namespace
 
-void LayerRunner::linear(const LinearCall& call) const noexcept {
+void LayerRunner::linear(LinearCall call) {
+  if (kernels_.code_inputs != nullptr && is_codes(call.weights->type())) {
+    const int64_t n_inputs = call.weights->n_inputs();
+    const auto n_blocks = static_cast<size_t>(call.n_rows * n_inputs / kCodeInputs);
+    if (coded_.size() < n_blocks) coded_.resize(n_blocks);
+    const Rows<CodeInputsCall> context{{.x = call.x, .coded = coded_, .n_inputs = n_inputs},
+                                       kernels_.code_inputs};
+    rows(call.n_rows, n_inputs, Rows<CodeInputsCall>::run, &context);
+    call.coded = std::span(coded_).first(n_blocks);
+  }
   // A multiple of 4 panels keeps the kernel's widest tiles whole.
   const int64_t n_panels = call.weights->n_panels();
   const int64_t wanted = pool_->n_threads() * kItemsPerThread;

@@ -1,8 +1,10 @@
 #pragma once
 // A decoder layer's kernels on a pool of threads: linear layers split by panels of outputs, the
-// others by rows. Results do not depend on the number of threads. Engine thread.
+// others by rows. Results do not depend on the number of threads. Engine thread. Allocates only
+// where a linear layer has more inputs than any before.
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/layer_kernels.h"
@@ -14,11 +16,13 @@ class LayerRunner {
   // The pool outlives the runner.
   LayerRunner(const LayerKernels& kernels, cpu::ThreadPool& pool) noexcept
       : kernels_(kernels), pool_(&pool) {}
+  LayerRunner(const LayerRunner&) = delete;  // layers share one
+  LayerRunner& operator=(const LayerRunner&) = delete;
 
   const LayerKernels& kernels() const noexcept { return kernels_; }
 
-  // The calls' ranges of panels or rows are ignored: everything is computed.
-  void linear(const LinearCall& call) const noexcept;
+  // The calls' ranges of panels or rows, and coded inputs, are ignored: everything is computed.
+  void linear(LinearCall call);
   void norm(const NormCall& call) const noexcept;
   void swiglu(const SwigluCall& call) const noexcept;
 
@@ -30,6 +34,7 @@ class LayerRunner {
  private:
   LayerKernels kernels_;
   cpu::ThreadPool* pool_;
+  std::vector<CodedInputs> coded_;
 };
 
 }  // namespace tq::kernels

@@ -115,7 +115,7 @@ AttentionLayer::Heads AttentionLayer::separate(const StepContext& step,
                             qkv.subspan(q_size + kv_size, kv_size)}
                     : Heads{rows.q.rows(n_tokens), rows.k.rows(n_tokens), rows.v.rows(n_tokens)};
   const Separation separation{this, &step, n_tokens == 1 ? std::span<const float>() : qkv, heads};
-  runner_.rows(
+  runner_->rows(
       n_tokens, rows.qkv.width(),
       [](const void* context, int64_t begin, int64_t end) {
         const auto& all = *static_cast<const Separation*>(context);

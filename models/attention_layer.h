@@ -87,7 +87,7 @@ class AttentionLayer {
   LayerIdx layer_;
   std::optional<kernels::KeyBias> key_bias_;
   const Rope* rope_;
-  kernels::LayerRunner runner_;
+  kernels::LayerRunner* runner_;
   kernels::PagedAttention* attention_;
 };
 

@@ -64,7 +64,7 @@ void Linear::forward(std::span<const float> x, std::span<float> y) const {
   const auto n_rows = static_cast<int64_t>(x.size()) / weights_.n_inputs();
   TQ_CHECK(static_cast<int64_t>(y.size()) == n_rows * n_outputs(), "linear layer: rows", x.size(),
            y.size(), n_outputs());
-  runner_.linear({.weights = &weights_, .x = x, .y = y, .n_rows = n_rows});
+  runner_->linear({.weights = &weights_, .x = x, .y = y, .n_rows = n_rows});
   if (bias_.empty()) return;
   for (int64_t row = 0; row < n_rows; ++row) {
     float* y_row = y.data() + row * n_outputs();
@@ -91,18 +91,18 @@ Result<RmsNorm> RmsNorm::load(const WeightSource& source,
 }
 
 void RmsNorm::forward(std::span<float> x, std::span<const float> delta, std::span<float> y) const {
-  runner_.norm({.x = x, .delta = delta, .weight = f32_span(weight_), .y = y, .eps = eps_});
+  runner_->norm({.x = x, .delta = delta, .weight = f32_span(weight_), .y = y, .eps = eps_});
 }
 
 void RmsNorm::forward_inline(std::span<float> x) const {
   const std::span<const float> weight = f32_span(weight_);
-  runner_.kernels().norm({.x = x,
-                          .delta = {},
-                          .weight = weight,
-                          .y = x,
-                          .eps = eps_,
-                          .row_begin = 0,
-                          .row_end = static_cast<int64_t>(x.size() / weight.size())});
+  runner_->kernels().norm({.x = x,
+                           .delta = {},
+                           .weight = weight,
+                           .y = x,
+                           .eps = eps_,
+                           .row_begin = 0,
+                           .row_end = static_cast<int64_t>(x.size() / weight.size())});
 }
 
 }  // namespace tq::models

@@ -23,7 +23,7 @@ namespace tq::models {
 // What every layer computes with.
 struct Compute {
   ComputeType dtype = ComputeType::kF32;
-  kernels::LayerRunner runner;  // its pool outlives the layers
+  kernels::LayerRunner* runner = nullptr;  // outlives the layers
 };
 
 // y = x W^T (+ b). Several matrices of the file may be stacked (q, k, v; gate, up): one pass over
@@ -55,7 +55,7 @@ class Linear {
 
   kernels::PackedLinear weights_;
   std::vector<float> bias_;  // [n_outputs], or empty
-  kernels::LayerRunner runner_;
+  kernels::LayerRunner* runner_;
 };
 
 // x / rms(x) * w over the last dimension (kernels/layer_kernels.h).
@@ -79,7 +79,7 @@ class RmsNorm {
 
   at::Tensor weight_;
   float eps_;
-  kernels::LayerRunner runner_;
+  kernels::LayerRunner* runner_;
 };
 
 }  // namespace tq::models

@@ -54,7 +54,7 @@ class Llama final : public Decoder {
  public:
   static Result<std::unique_ptr<Llama>> load(const WeightSource& source,
                                              kernels::PagedAttention& attention,
-                                             const Compute& compute);
+                                             const DecoderOptions& options);
   // See DecoderOptions.
   Result<void> keep_key_biases_out(float least, int64_t positions_max);
 
@@ -67,12 +67,12 @@ class Llama final : public Decoder {
         std::unique_ptr<Rope> rope,
         Linear embedding,
         RmsNorm final_norm,
-        const Compute& compute)
+        std::unique_ptr<kernels::LayerRunner> runner)
       : spec_(std::move(spec)),
         rope_(std::move(rope)),
         embedding_(std::move(embedding)),
         final_norm_(std::move(final_norm)),
-        runner_(compute.runner),
+        runner_(std::move(runner)),
         rows_(spec_),
         step_{.input = nullptr, .rows = &rows_.attention, .cosines = {}, .sines = {}} {}
 
@@ -87,8 +87,8 @@ class Llama final : public Decoder {
   Linear embedding_;                           // [vocab_size, hidden]
   std::vector<Layer> layers_;
   RmsNorm final_norm_;
-  std::optional<Linear> head_;  // absent: the embedding is tied
-  kernels::LayerRunner runner_;
+  std::optional<Linear> head_;                    // absent: the embedding is tied
+  std::unique_ptr<kernels::LayerRunner> runner_;  // the layers point at it
   LayerRows rows_;
   StepContext step_;  // points into rows_
 };
@@ -116,15 +116,17 @@ Result<Layer> load_layer(const WeightSource& source,
 
 Result<std::unique_ptr<Llama>> Llama::load(const WeightSource& source,
                                            kernels::PagedAttention& attention,
-                                           const Compute& compute) {
+                                           const DecoderOptions& options) {
   const ModelSpec& spec = source.spec();
+  auto runner = std::make_unique<kernels::LayerRunner>(options.layer, *options.pool);
+  const Compute compute{.dtype = options.dtype, .runner = runner.get()};
   TQ_ASSIGN(auto embedding,
             Linear::load(source, {"model.embed_tokens"}, spec.hidden, false, compute));
   TQ_ASSIGN(auto norm,
             RmsNorm::load(source, "model.norm.weight", spec.hidden, spec.rms_eps, compute));
   std::unique_ptr<Llama> model(new Llama(spec,
                                          std::make_unique<Rope>(spec, source.rope_is_interleaved()),
-                                         std::move(embedding), std::move(norm), compute));
+                                         std::move(embedding), std::move(norm), std::move(runner)));
   for (LayerIdx index = 0; index < spec.n_layers; ++index) {
     TQ_ASSIGN(auto layer, load_layer(source, index, compute, *model->rope_, attention));
     model->layers_.push_back(std::move(layer));
@@ -188,7 +190,7 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
     TQ_TRY(layer.attention.forward(normed, step_, branch));
     layer.mlp_norm.forward(hidden, branch, normed);
     layer.gate_up.forward(normed, gate_up);
-    runner_.swiglu({.gate_up = gate_up, .y = product, .size = spec_.intermediate});
+    runner_->swiglu({.gate_up = gate_up, .y = product, .size = spec_.intermediate});
     layer.down.forward(product, branch);
   }
   if (input.logit_rows.empty()) return std::span<float>();
@@ -200,8 +202,7 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
 Result<std::unique_ptr<Decoder>> make_llama(const WeightSource& source,
                                             kernels::PagedAttention& attention,
                                             const DecoderOptions& options) {
-  const Compute compute{.dtype = options.dtype, .runner = {options.layer, *options.pool}};
-  TQ_ASSIGN(std::unique_ptr<Llama> model, Llama::load(source, attention, compute));
+  TQ_ASSIGN(std::unique_ptr<Llama> model, Llama::load(source, attention, options));
   TQ_TRY(model->keep_key_biases_out(options.key_bias_min, options.positions_max > 0
                                                               ? options.positions_max
                                                               : source.spec().context_max));

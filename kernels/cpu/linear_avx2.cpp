@@ -16,12 +16,14 @@ struct Decode : PlainDecode {
   static Vec halves(const uint16_t* from) noexcept {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
   }
-  static Vec bytes(const int8_t* from) noexcept {
-    return _mm256_cvtepi32_ps(
-        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
-  }
 };
 }  // namespace tq::kernels::avx2
 
 #include "kernels/cpu/linear_body.h"
 #include "kernels/cpu/row_body.h"
+
+namespace tq::kernels::avx2 {
+LayerKernels layer_kernels() noexcept {
+  return {.linear = widen_and_run, .code_inputs = nullptr, .norm = norm, .swiglu = swiglu};
+}
+}  // namespace tq::kernels::avx2

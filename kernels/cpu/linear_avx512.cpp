@@ -1,32 +1,31 @@
+#ifndef TQ_AVX512_EMULATED
 #include <immintrin.h>
+#endif
 
 #include <cstddef>
 #include <cstdint>
 
 #include "kernels/layer_kernels.h"
 
+#ifndef TQ_ISA
 #define TQ_ISA avx512
+#endif
 #define TQ_VECTOR_BYTES 64
 #include "kernels/cpu/linear_lanes.h"
 
-namespace tq::kernels::avx512 {
+namespace tq::kernels::TQ_ISA {
 constexpr int kRowsMax = 8;   // rows of a tile
 constexpr int kSumsMax = 16;  // vectors of sums that fit the registers
-struct Decode : PlainDecode {
-  static Vec halves(const uint16_t* from) noexcept {
-    return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-  }
-  static Vec bytes(const int8_t* from) noexcept {
-    return _mm512_cvtepi32_ps(
-        _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
-  }
-  // A permutation ignores the index bits above the fourth, so nibbles need no mask.
-  static Vec nibbles(Words words) noexcept {
-    const __m512 table = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return _mm512_permutexvar_ps((__m512i)words, table);
-  }
-};
-}  // namespace tq::kernels::avx512
+using Decode = PlainDecode;
+}  // namespace tq::kernels::TQ_ISA
 
 #include "kernels/cpu/linear_body.h"
 #include "kernels/cpu/row_body.h"
+// Last: it stores rows as row_body.h does.
+#include "kernels/cpu/linear_codes_avx512.h"
+
+namespace tq::kernels::TQ_ISA {
+LayerKernels layer_kernels() noexcept {
+  return {.linear = linear, .code_inputs = code_inputs, .norm = norm, .swiglu = swiglu};
+}
+}  // namespace tq::kernels::TQ_ISA

@@ -1,10 +1,10 @@
-// The body of linear(), compiled once per instruction set by linear_{scalar,avx2,avx512}.cpp after
-// linear_lanes.h, whose rules it shares, and after Decode, kRowsMax and kSumsMax of its namespace.
+// Products with fp32 weights, widened where they are stored otherwise; compiled once per
+// instruction set by linear_{scalar,avx2,avx512}.cpp after linear_lanes.h, whose rules it shares,
+// and after Decode, kRowsMax and kSumsMax of its namespace.
 //
-// Bytes moved: few rows read each weight once and widen it in registers, so decode is bound by
-// memory, or for 4 bits by arithmetic: on AVX-512 a shift, a permutation and an FMA widen 16
-// weights and one more FMA per row uses them. Many rows widen a slice of four panels into 64 KiB of
-// stack once, of which a tile's part stays in L1 for all of them, and the FMA units are the bound.
+// Bytes moved: few rows read each weight once and widen it in registers. Many rows widen a slice of
+// four panels into 64 KiB of stack once, of which a tile's part stays in L1 for all of them, and
+// the FMA units are the bound.
 
 namespace tq::kernels::TQ_ISA {
 
@@ -72,7 +72,7 @@ inline __attribute__((always_inline)) void each_nibble(Panels from, Use use) noe
       if constexpr (requires { block.m; }) {
         m[i] = Decode::halves(block.m + lane);
       } else {
-        m[i] = -8.0f * d[i];
+        m[i] = -Block::kZero * d[i];
       }
     }
     for (int word = 0; word < kCodeInputs / 8; ++word) {
@@ -104,7 +104,8 @@ inline __attribute__((always_inline)) void each_byte(Panels from, Use use) noexc
       Vec weights[kPanels * kVecs];
       for (int i = 0; i < kPanels * kVecs; ++i) {
         const PanelQ8_0& block = block_at<PanelQ8_0>(from, i / kVecs, k);
-        weights[i] = Decode::bytes(block.codes[in] + i % kVecs * kLanes) * d[i];
+        const auto words = load<Words>(block.codes[in / 8 * 2 + in % 2] + i % kVecs * kLanes);
+        weights[i] = (Decode::bytes(words >> in % 8 / 2 * 8) - PanelQ8_0::kZero) * d[i];
       }
       use(weights, k + in);
     }
@@ -234,7 +235,8 @@ void run(const LinearCall& call) noexcept {
   for (; panel < call.panel_end; ++panel) run_group<kType, 1>(call, panel);
 }
 
-void linear(const LinearCall& call) noexcept {
+// linear() of a namespace whose kernels widen codes.
+inline void widen_and_run(const LinearCall& call) noexcept {
   switch (call.weights->type()) {
     case PackedType::kF32: return run<PackedType::kF32>(call);
     case PackedType::kBf16: return run<PackedType::kBf16>(call);

@@ -9,7 +9,6 @@ namespace tq::kernels::TQ_ISA {
 typedef float Vec __attribute__((vector_size(TQ_VECTOR_BYTES)));
 typedef uint32_t Words __attribute__((vector_size(TQ_VECTOR_BYTES)));
 typedef int32_t Ints __attribute__((vector_size(TQ_VECTOR_BYTES)));
-typedef int8_t Bytes __attribute__((vector_size(TQ_VECTOR_BYTES / 4)));
 
 constexpr int kLanes = TQ_VECTOR_BYTES / 4;
 constexpr int kVecs = kPanelOutputs / kLanes;  // vectors per panel
@@ -35,8 +34,9 @@ struct PlainDecode {
   static Vec nibbles(Words words) noexcept {
     return __builtin_convertvector((Ints)(words & 15), Vec);
   }
-  static Vec bytes(const int8_t* from) noexcept {
-    return __builtin_convertvector(__builtin_convertvector(load<Bytes>(from), Ints), Vec);
+  // The lowest 8 bits.
+  static Vec bytes(Words words) noexcept {
+    return __builtin_convertvector((Ints)(words & 255), Vec);
   }
 };
 

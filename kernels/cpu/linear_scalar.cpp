@@ -15,3 +15,9 @@ using Decode = PlainDecode;
 
 #include "kernels/cpu/linear_body.h"
 #include "kernels/cpu/row_body.h"
+
+namespace tq::kernels::scalar {
+LayerKernels layer_kernels() noexcept {
+  return {.linear = widen_and_run, .code_inputs = nullptr, .norm = norm, .swiglu = swiglu};
+}
+}  // namespace tq::kernels::scalar

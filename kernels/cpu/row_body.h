@@ -95,6 +95,4 @@ void swiglu(const SwigluCall& call) noexcept {
   }
 }
 
-LayerKernels layer_kernels() noexcept { return {linear, norm, swiglu}; }
-
 }  // namespace tq::kernels::TQ_ISA

@@ -17,3 +17,9 @@ using Decode = PlainDecode;
 
 #include "kernels/cpu/linear_body.h"
 #include "kernels/cpu/row_body.h"
+
+namespace tq::kernels::avx512_emulated {
+LayerKernels layer_kernels() noexcept {
+  return {.linear = widen_and_run, .code_inputs = nullptr, .norm = norm, .swiglu = swiglu};
+}
+}  // namespace tq::kernels::avx512_emulated

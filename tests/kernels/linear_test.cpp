@@ -17,7 +17,10 @@
 namespace tq::kernels {
 
 namespace avx512_emulated {  // linear_avx512_emulated.cpp
-void linear(const LinearCall& call) noexcept;
+LayerKernels layer_kernels() noexcept;
+}
+namespace avx512_vnni_emulated {  // linear_vnni_emulated.cpp
+LayerKernels layer_kernels() noexcept;
 }
 
 namespace {
@@ -33,12 +36,27 @@ std::vector<float> random_values(size_t n, uint32_t seed) {
   return values;
 }
 
-std::vector<LinearFn> supported() {
-  std::vector<LinearFn> functions{avx512_emulated::linear};
+std::vector<LayerKernels> supported() {
+  std::vector<LayerKernels> kernels{avx512_emulated::layer_kernels(),
+                                    avx512_vnni_emulated::layer_kernels()};
   for (const char* name : {"scalar", "avx2", "avx512"}) {
-    if (auto found = find_layer_kernels(name)) functions.push_back(found->linear);
+    if (auto found = find_layer_kernels(name)) kernels.push_back(*found);
   }
-  return functions;
+  return kernels;
+}
+
+// x as the kernels' own integers, where they take the weights so; else empty.
+std::vector<CodedInputs> coded(const LayerKernels& kernels,
+                               const PackedLinear& linear,
+                               std::span<const float> x) {
+  if (kernels.code_inputs == nullptr || !is_codes(linear.type())) return {};
+  std::vector<CodedInputs> inputs(x.size() / kCodeInputs);
+  kernels.code_inputs({.x = x,
+                       .coded = inputs,
+                       .n_inputs = linear.n_inputs(),
+                       .row_begin = 0,
+                       .row_end = static_cast<int64_t>(x.size()) / linear.n_inputs()});
+  return inputs;
 }
 
 constexpr PackedType kTypes[] = {PackedType::kF32, PackedType::kBf16, PackedType::kQ4_0,
@@ -96,22 +114,41 @@ Matrix random_matrix(int64_t n_outputs, int64_t n_inputs, PackedType type, uint3
 }
 
 // All panels; y starts as NaN.
-std::vector<float> product(LinearFn function,
+std::vector<float> product(const LayerKernels& kernels,
                            const PackedLinear& linear,
                            std::span<const float> x,
                            int64_t n_rows) {
   std::vector<float> y(static_cast<size_t>(n_rows * linear.n_outputs()), NAN);
-  function({.weights = &linear,
-            .x = x,
-            .y = y,
-            .n_rows = n_rows,
-            .panel_begin = 0,
-            .panel_end = linear.n_panels()});
+  x = x.first(static_cast<size_t>(n_rows * linear.n_inputs()));
+  const auto inputs = coded(kernels, linear, x);
+  kernels.linear({.weights = &linear,
+                  .x = x,
+                  .coded = inputs,
+                  .y = y,
+                  .n_rows = n_rows,
+                  .panel_begin = 0,
+                  .panel_end = linear.n_panels()});
   return y;
 }
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+}
+
+// What rounding inputs to integers, and products of codes before their minimum is added, may cost.
+double rounding_bound(std::span<const float> weights, std::span<const float> x) {
+  double bound = 0;
+  for (size_t k = 0; k < x.size(); k += kCodeInputs) {
+    double largest_x = 0, largest_w = 0;
+    for (size_t i = k; i < k + kCodeInputs; ++i) {
+      largest_x = std::max(largest_x, std::fabs(double{x[i]}));
+      largest_w = std::max(largest_w, std::fabs(double{weights[i]}));
+    }
+    // Half a unit of each input. And a few roundings of sums of codes times scale and of minimum
+    // times sum, which cancel: each is at most three times what the largest weight would give.
+    bound += kCodeInputs * largest_w * largest_x * (0.5 / 32512 + 32 * 0x1p-24);
+  }
+  return bound;
 }
 
 struct Size {
@@ -134,21 +171,24 @@ TEST_CASE("linear equals the sum in double") {
       if (is_codes(type) && size.n_inputs % kCodeInputs != 0) continue;
       const auto x = random_values(static_cast<size_t>(size.n_rows * size.n_inputs), kSeed);
       const Matrix matrix = random_matrix(size.n_outputs, size.n_inputs, type, kSeed + 1);
-      for (const LinearFn function : supported()) {
-        const auto y = product(function, matrix.packed, x, size.n_rows);
+      for (const LayerKernels& kernels : supported()) {
+        const auto y = product(kernels, matrix.packed, x, size.n_rows);
+        const bool rounds = !coded(kernels, matrix.packed, x).empty();
         for (int64_t r = 0; r < size.n_rows; ++r) {
           for (int64_t o = 0; o < size.n_outputs; ++o) {
+            const auto w = std::span(matrix.weights)
+                               .subspan(static_cast<size_t>(o * size.n_inputs),
+                                        static_cast<size_t>(size.n_inputs));
+            const auto in = std::span(x).subspan(static_cast<size_t>(r * size.n_inputs), w.size());
             double sum = 0;
             double magnitude = 0;
-            for (int64_t k = 0; k < size.n_inputs; ++k) {
-              const double term =
-                  double{matrix.weights[static_cast<size_t>(o * size.n_inputs + k)]} *
-                  double{x[static_cast<size_t>(r * size.n_inputs + k)]};
-              sum += term;
-              magnitude += std::fabs(term);
+            for (size_t k = 0; k < w.size(); ++k) {
+              sum += double{w[k]} * double{in[k]};
+              magnitude += std::fabs(double{w[k]} * double{in[k]});
             }
             // A sequential fp32 sum of n terms errs by at most n * 2^-24 of the sum of magnitudes.
-            const double bound = static_cast<double>(size.n_inputs + 1) * 0x1p-24 * magnitude;
+            const double bound = static_cast<double>(size.n_inputs + 1) * 0x1p-24 * magnitude +
+                                 (rounds ? rounding_bound(w, in) : 0.0);
             const double got = y[static_cast<size_t>(r * size.n_outputs + o)];
             REQUIRE(std::isfinite(got));
             REQUIRE(std::fabs(got - sum) <= bound);
@@ -167,23 +207,26 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
     const auto x = random_values(static_cast<size_t>(n_rows * n_inputs), kSeed);
     const Matrix matrix = random_matrix(n_outputs, n_inputs, type, kSeed + 2);
     const PackedLinear& linear = matrix.packed;
-    for (const LinearFn function : supported()) {
+    for (const LayerKernels& kernels : supported()) {
       std::vector<float> alone;
       for (int64_t r = 0; r < n_rows; ++r) {
         const auto row =
-            product(function, linear, std::span(x).subspan(static_cast<size_t>(r * n_inputs)), 1);
+            product(kernels, linear, std::span(x).subspan(static_cast<size_t>(r * n_inputs)), 1);
         alone.insert(alone.end(), row.begin(), row.end());
       }
       for (int64_t batch = 1; batch <= n_rows; ++batch) {
         std::vector<float> y(static_cast<size_t>(batch * n_outputs), NAN);
         const int64_t cut = batch % linear.n_panels();
         for (const auto& [begin, end] : {std::pair{int64_t{0}, cut}, {cut, linear.n_panels()}}) {
-          function({.weights = &linear,
-                    .x = std::span(x).first(static_cast<size_t>(batch * n_inputs)),
-                    .y = y,
-                    .n_rows = batch,
-                    .panel_begin = begin,
-                    .panel_end = end});
+          const auto rows = std::span(x).first(static_cast<size_t>(batch * n_inputs));
+          const auto inputs = coded(kernels, linear, rows);
+          kernels.linear({.weights = &linear,
+                          .x = rows,
+                          .coded = inputs,
+                          .y = y,
+                          .n_rows = batch,
+                          .panel_begin = begin,
+                          .panel_end = end});
         }
         REQUIRE(same_bits(y, std::span(alone).first(y.size())));
       }
@@ -191,7 +234,7 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
   }
 }
 
-TEST_CASE("codes give the bits of their weights in fp32") {
+TEST_CASE("codes that are widened give the bits of their weights in fp32") {
   INFO("seed " << kSeed);
   const int64_t n_outputs = 16 * 5 + 3, n_inputs = 320;
   const auto x = random_values(static_cast<size_t>(40 * n_inputs), kSeed);
@@ -201,11 +244,53 @@ TEST_CASE("codes give the bits of their weights in fp32") {
     auto wide = PackedLinear::create(n_outputs, n_inputs, PackedType::kF32);
     REQUIRE(wide.ok());
     wide->pack_rows(0, matrix.weights);
-    for (const LinearFn function : supported()) {
+    for (const LayerKernels& kernels : supported()) {
+      if (kernels.code_inputs != nullptr) continue;  // their inputs are rounded
       for (const int64_t n_rows : {1, 2, 5, 8, 40}) {
-        REQUIRE(same_bits(product(function, matrix.packed, x, n_rows),
-                          product(function, *wide, x, n_rows)));
+        REQUIRE(same_bits(product(kernels, matrix.packed, x, n_rows),
+                          product(kernels, *wide, x, n_rows)));
       }
+    }
+  }
+}
+
+TEST_CASE("coded inputs: 16 bits of the largest, zero where tiny, not finite where one is not") {
+  INFO("seed " << kSeed);
+  constexpr int64_t kInputs = 3 * kCodeInputs;
+  auto x = random_values(kInputs, kSeed);
+  x[kCodeInputs] = 1e6f;  // its neighbours keep what is left of 16 bits
+  for (size_t i = 2 * kCodeInputs; i < kInputs; ++i) x[i] *= 0.5e-30f;
+  const auto largest = [&](size_t block) {
+    double most = 0;
+    for (size_t i = block * kCodeInputs; i < (block + 1) * kCodeInputs; ++i)
+      most = std::max(most, std::fabs(double{x[i]}));
+    return most;
+  };
+  for (const LayerKernels& kernels : supported()) {
+    if (kernels.code_inputs == nullptr) continue;
+    std::vector<CodedInputs> blocks(kInputs / kCodeInputs);
+    const auto code = [&] {
+      kernels.code_inputs(
+          {.x = x, .coded = blocks, .n_inputs = kInputs, .row_begin = 0, .row_end = 1});
+    };
+    code();
+    for (size_t i = 0; i < kInputs; ++i) {
+      const CodedInputs& block = blocks[i / kCodeInputs];
+      const size_t in = i % kCodeInputs, word = in / 8 * 2 + in % 2, byte = in % 8 / 2;
+      const auto at = [&](const int32_t* words) {
+        return static_cast<int8_t>(static_cast<uint32_t>(words[word]) >> 8 * byte);
+      };
+      const int integer = 256 * at(block.high) + at(block.low);
+      const double bound = i / kCodeInputs == 2 ? CodedInputs::kLeast
+                                                : largest(i / kCodeInputs) / 32512 * (0.5 + 0x1p-6);
+      REQUIRE(std::fabs(double{block.unit} * integer - double{x[i]}) <= bound);
+    }
+    for (const float bad : {NAN, INFINITY, -INFINITY}) {
+      const float kept = std::exchange(x[5], bad);
+      code();
+      CHECK(!std::isfinite(blocks[0].unit));
+      CHECK(std::isfinite(blocks[1].unit));
+      x[5] = kept;
     }
   }
 }

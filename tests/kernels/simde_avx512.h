@@ -52,3 +52,32 @@ static inline __m128i tq_emulated_cvtepi32_epi8(simde__m512i x) {
 }
 #undef _mm512_cvtepi32_epi8
 #define _mm512_cvtepi32_epi8(x) tq_emulated_cvtepi32_epi8(x)
+
+static inline simde__m512i tq_emulated_srai_epi32(simde__m512i x, unsigned int n) {
+  alignas(64) int32_t integers[16];
+  simde_mm512_storeu_si512(integers, x);
+  for (int32_t& integer : integers) integer >>= n;
+  return simde_mm512_loadu_si512(integers);
+}
+#undef _mm512_srai_epi32
+#define _mm512_srai_epi32(x, n) tq_emulated_srai_epi32(x, n)
+
+static inline int32_t tq_emulated_reduce_add_epi32(simde__m512i x) {
+  alignas(64) int32_t integers[16];
+  simde_mm512_storeu_si512(integers, x);
+  int32_t sum = 0;
+  for (const int32_t integer : integers) sum += integer;
+  return sum;
+}
+#undef _mm512_reduce_add_epi32
+#define _mm512_reduce_add_epi32(x) tq_emulated_reduce_add_epi32(x)
+
+static inline int32_t tq_emulated_reduce_max_epi32(simde__m512i x) {
+  alignas(64) int32_t integers[16];
+  simde_mm512_storeu_si512(integers, x);
+  int32_t most = integers[0];
+  for (const int32_t integer : integers) most = integer > most ? integer : most;
+  return most;
+}
+#undef _mm512_reduce_max_epi32
+#define _mm512_reduce_max_epi32(x) tq_emulated_reduce_max_epi32(x)

@@ -1,0 +1,164 @@
+// linear() on codes and code_inputs() for AVX-512 with VNNI. Included once, inside a namespace's
+// translation unit with TQ_ISA defined, after linear_lanes.h and the intrinsics; a test includes
+// software versions of these first.
+//
+// A weight's code and an input's integer meet in vpdpbusd, whose sums are exact: 16 products and
+// additions to an instruction where floats have 16 to two. So the order of integers does not
+// matter, and each output is one fp32 sum over blocks, ascending, whatever the number of rows.
+
+namespace tq::kernels::TQ_ISA {
+
+// The codes of a block, unsigned, as vpdpbusd wants them: see CodedInputs for the words' inputs.
+inline void unpack(const NibbleWords& codes, __m512i (&words)[8]) noexcept {
+  const __m512i mask = _mm512_set1_epi8(15);
+  for (int j = 0; j < 4; ++j) {
+    const __m512i word = _mm512_loadu_si512(codes[j]);
+    words[2 * j] = _mm512_and_si512(word, mask);
+    words[2 * j + 1] = _mm512_and_si512(_mm512_srli_epi32(word, 4), mask);
+  }
+}
+
+inline void unpack(const ByteWords& codes, __m512i (&words)[8]) noexcept {
+  for (int w = 0; w < 8; ++w) words[w] = _mm512_loadu_si512(codes[w]);
+}
+
+// value = scale code + minimum, of each output.
+struct BlockScales {
+  __m512 scale;
+  __m512 minimum;
+};
+
+inline __m512 halves(const uint16_t* from) noexcept {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
+}
+
+template <class Block>
+inline BlockScales scales_of(const Block& block) noexcept {
+  const __m512 d = halves(block.d);
+  if constexpr (requires { block.m; }) {
+    return {d, halves(block.m)};
+  } else {
+    return {d, _mm512_mul_ps(d, _mm512_set1_ps(-Block::kZero))};
+  }
+}
+
+// kRows rows from `row` on, of kPanels panels: a broadcast of inputs serves all of these.
+template <class Block, int kRows, int kPanels>
+void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept {
+  const int64_t n_blocks = call.weights->n_inputs() / kCodeInputs;
+  const Block* blocks[kPanels];
+  for (int p = 0; p < kPanels; ++p) {
+    blocks[p] = reinterpret_cast<const Block*>(call.weights->panel(panel + p));
+  }
+  const CodedInputs* inputs = call.coded.data() + row * n_blocks;
+  __m512 sum[kRows][kPanels];
+  for (auto& of_row : sum)
+    for (__m512& x : of_row) x = _mm512_setzero_ps();
+  for (int64_t b = 0; b < n_blocks; ++b) {
+    __m512i words[kPanels][8];
+    BlockScales scales[kPanels];
+    for (int p = 0; p < kPanels; ++p) {
+      unpack(blocks[p][b].codes, words[p]);
+      scales[p] = scales_of(blocks[p][b]);
+    }
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      const CodedInputs& in = inputs[r * n_blocks + b];
+      __m512i high[kPanels], low[kPanels];
+      for (int p = 0; p < kPanels; ++p) high[p] = low[p] = _mm512_setzero_si512();
+#pragma GCC unroll 8
+      for (int w = 0; w < 8; ++w) {
+        const __m512i in_high = _mm512_set1_epi32(in.high[w]);
+        const __m512i in_low = _mm512_set1_epi32(in.low[w]);
+        for (int p = 0; p < kPanels; ++p) {
+          high[p] = _mm512_dpbusd_epi32(high[p], words[p][w], in_high);
+          low[p] = _mm512_dpbusd_epi32(low[p], words[p][w], in_low);
+        }
+      }
+      const __m512 unit = _mm512_set1_ps(in.unit);
+      const __m512 in_sum = _mm512_set1_ps(in.sum);
+      for (int p = 0; p < kPanels; ++p) {
+        const __m512i total = _mm512_add_epi32(_mm512_slli_epi32(high[p], 8), low[p]);
+        sum[r][p] = _mm512_fmadd_ps(_mm512_mul_ps(scales[p].scale, unit), _mm512_cvtepi32_ps(total),
+                                    sum[r][p]);
+        sum[r][p] = _mm512_fmadd_ps(scales[p].minimum, in_sum, sum[r][p]);
+      }
+    }
+  }
+  const int64_t n_outputs = call.weights->n_outputs();
+  for (int r = 0; r < kRows; ++r) {
+    float* y = call.y.data() + (row + r) * n_outputs;
+    for (int p = 0; p < kPanels; ++p) {
+      const int64_t output = (panel + p) * kPanelOutputs;
+      store_row(y + output, (Vec)sum[r][p], n_outputs - output);
+    }
+  }
+}
+
+template <class Block, int kPanels>
+void run_code_panels(const LinearCall& call, int64_t panel) noexcept {
+  int64_t row = 0;
+  for (; row + 4 <= call.n_rows; row += 4) run_code_rows<Block, 4, kPanels>(call, panel, row);
+  if (row + 2 <= call.n_rows) {
+    run_code_rows<Block, 2, kPanels>(call, panel, row);
+    row += 2;
+  }
+  if (row < call.n_rows) run_code_rows<Block, 1, kPanels>(call, panel, row);
+}
+
+template <class Block>
+void run_codes(const LinearCall& call) noexcept {
+  int64_t panel = call.panel_begin;
+  for (; panel + 2 <= call.panel_end; panel += 2) run_code_panels<Block, 2>(call, panel);
+  if (panel < call.panel_end) run_code_panels<Block, 1>(call, panel);
+}
+
+void linear(const LinearCall& call) noexcept {
+  switch (call.weights->type()) {
+    case PackedType::kF32: return run<PackedType::kF32>(call);
+    case PackedType::kBf16: return run<PackedType::kBf16>(call);
+    case PackedType::kQ4_0: return run_codes<PanelQ4_0>(call);
+    case PackedType::kQ4_1: return run_codes<PanelQ4_1>(call);
+    case PackedType::kQ8_0: return run_codes<PanelQ8_0>(call);
+  }
+}
+
+// The four bytes of each of four words from 16 integers: entries 2 apart in each 8.
+inline void store_bytes(int32_t* words, __m512i integers) noexcept {
+  const __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(words),
+                   _mm_shuffle_epi8(_mm512_cvtepi32_epi8(integers), order));
+}
+
+void code_inputs(const CodeInputsCall& call) noexcept {
+  constexpr float kMost = CodedInputs::kMost;
+  const int64_t begin = call.row_begin * call.n_inputs / kCodeInputs;
+  const int64_t end = call.row_end * call.n_inputs / kCodeInputs;
+  for (int64_t b = begin; b < end; ++b) {
+    const float* x = call.x.data() + b * kCodeInputs;
+    const __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+    // Magnitudes compare as integers, and so NaN and infinity are the largest and reach `unit`.
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    const __m512i most =
+        _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(parts[0]), magnitude),
+                         _mm512_and_si512(_mm512_castps_si512(parts[1]), magnitude));
+    const int32_t bits = _mm512_reduce_max_epi32(most);
+    float largest;
+    __builtin_memcpy(&largest, &bits, sizeof largest);
+    const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
+    CodedInputs& out = call.coded[static_cast<size_t>(b)];
+    __m512i total = _mm512_setzero_si512();
+    for (int i = 0; i < 2; ++i) {
+      const __m512i integers =
+          _mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit)));
+      const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 24), 24);
+      total = _mm512_add_epi32(total, integers);
+      store_bytes(out.low + 4 * i, low);
+      store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 8));
+    }
+    out.unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
+    out.sum = out.unit * static_cast<float>(_mm512_reduce_add_epi32(total));
+  }
+}
+
+}  // namespace tq::kernels::TQ_ISA
