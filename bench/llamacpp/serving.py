@@ -3,6 +3,7 @@
 import functools
 import http.client
 import json
+import math
 import socket
 import time
 
@@ -12,6 +13,7 @@ START_SECONDS_MAX = 300
 HEALTH_SECONDS_MAX = 5  # of one question
 REQUEST_SECONDS_MAX = 900
 SEED_STRIDE = 1 << 20  # request i of a seed is request 0 of seed + i
+TOKENS_PER_WORD_MAX = 1.25  # of the prompts, which are of common words; more is an error
 WARM_UP_OUTPUT = 8  # tokens of the one request before those that count
 
 # Each request is new, so a prefix cache would take memory and give nothing: it is off on both
@@ -25,11 +27,10 @@ def ours(options, streams):
 
 
 def theirs(options, program, side, streams):
-    # Words are about a token each; a slot has room for two.
-    slot = 2 * options.stream_prompt + options.output + 256
+    slot = options.stream_prompt * TOKENS_PER_WORD_MAX + options.output + 1  # a first token
     return [program, "-m", options.model, "-t", options.threads, "-tb", options.threads,
             "-ctk", side.kv_type, "-ctv", side.kv_type, "-fa", "on" if side.flash else "off",
-            "-ngl", 0, "-np", streams, "-c", streams * slot, *known_flags(program)]
+            "-ngl", 0, "-np", streams, "-c", streams * math.ceil(slot), *known_flags(program)]
 
 
 @functools.lru_cache

@@ -223,7 +223,7 @@ class CompareLlamacpp(unittest.TestCase):
                           ("--threads", "--seqs-max", "--prefix-cache")], ["2", "8", "off"])
         self.assertEqual([theirs[theirs.index(flag) + 1] for flag in
                           ("-t", "-tb", "-np", "-c", "-ctk", "-fa", "--cache-ram")],
-                         ["2", "2", "8", str(8 * (200 + 16 + 256)), "f16", "on", "0"])
+                         ["2", "2", "8", str(8 * (125 + 16 + 1)), "f16", "on", "0"])
         self.assertIn("--no-webui", theirs)
         self.assertNotIn("--no-cache-prompt", theirs)  # this version does not know it
         loads = [call for call in calls if call[1] == "serve"]
