@@ -53,6 +53,11 @@ class Process:
             os.kill(self._child.pid, signal.SIGKILL)
             self.ends_within(STOP_SECONDS_MAX)
 
+    def ending(self):
+        if self.exit_code < 0:
+            return f"of signal {signal.Signals(-self.exit_code).name}"
+        return f"with exit code {self.exit_code}"
+
     def stdout(self):
         return self._text(self._out)
 
@@ -82,5 +87,5 @@ def run(command):
         if not process.ends_within(RUN_SECONDS_MAX):
             process.fail(f"took more than {RUN_SECONDS_MAX} s")
         if process.exit_code != 0:
-            process.fail(f"failed ({process.exit_code})")
+            process.fail(f"ended {process.ending()}")
         return process

@@ -51,7 +51,7 @@ def measure(options, command, streams, number, folder):
                         requests=streams * options.requests, seed=(number + 1) * SEED_STRIDE,
                         output=options.output)
         if server.ends_within(0):
-            server.fail("ended under load")
+            server.fail(f"ended {server.ending()} under load")
     return {"tokens_per_s": document["output_tokens"] / document["seconds"],
             "first_token_ms": document["milliseconds"]["time to first token"]["p50"],
             "peak_bytes": server.peak_bytes}, document
@@ -80,7 +80,7 @@ def wait_until_healthy(server, port):
     deadline = time.monotonic() + START_SECONDS_MAX
     while not is_healthy(port):
         if server.ends_within(POLL_SECONDS):
-            server.fail(f"ended before it served ({server.exit_code})")
+            server.fail(f"ended {server.ending()} before it served")
         if time.monotonic() > deadline:
             server.fail(f"did not serve within {START_SECONDS_MAX} s")
 

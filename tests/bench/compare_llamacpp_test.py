@@ -198,7 +198,7 @@ class CompareLlamacpp(unittest.TestCase):
 
     def test_writes_each_row_when_it_is_there(self):
         self.speeds({"ours": [20, 20], "q8_0": [10]})
-        self.fails("failed (1): no speed is left", "--depth", "0,64", "--rounds", "1",
+        self.fails("ended with exit code 1: no speed is left", "--depth", "0,64", "--rounds", "1",
                    "--types", "q8_0")
         document = json.loads((self.folder / "out.json").read_text())
         self.assertEqual([row["depth"] for row in document["rows"]], [0])
@@ -213,7 +213,7 @@ class CompareLlamacpp(unittest.TestCase):
                          (8, 20, {"f16": 10, "q8_0": 8, "q4_0": 2}, 2))
         self.assertEqual(row["first_token_ms"]["llamacpp"], {"f16": 100, "q8_0": 125, "q4_0": 500})
         self.assertEqual(row["first_token_ms"]["ours_to_best"], 0.5)
-        self.assertIn("| 8 streams, ms to first token | 50.0 | 100.0 | 125.0 | 500.0 | 0.50 |",
+        self.assertIn("| streams 8, ms to first token | 50.0 | 100.0 | 125.0 | 500.0 | 0.50 |",
                       text)
         self.assert_servers_are_gone(5 * 3)
         calls = self.calls()
@@ -278,6 +278,7 @@ class CompareLlamacpp(unittest.TestCase):
         peer = self.peer / "bin/llama-bench"
         for answer, expected in (
                 ("sys.exit('no such cache type')", "no such cache type"),
+                ("os.abort()", "ended of signal SIGABRT"),
                 ("print('| model | size |')", "not understood"),
                 ("print(json.dumps([]))", "not understood"),
                 (LLAMA.replace('int(flag("-d"))', "12"), "another run's figures")):
