@@ -67,6 +67,7 @@ LayerKernels layer_kernels() noexcept;
 }
 namespace avx512 {
 LayerKernels layer_kernels() noexcept;
-}
+LayerKernels tiled_layer_kernels() noexcept;  // with AMX, the same bits
+}  // namespace avx512
 
 }  // namespace tq::kernels

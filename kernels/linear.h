@@ -11,7 +11,7 @@
 //   is ggml's own to the bit: sums over codes equal sums over kF32 panels of the decoded weights to
 //   the bit as well.
 // * kernels that code their inputs (CodedInputs) multiply integers, exactly, and scale the sum of
-//   each 32. Weights are not rounded; inputs are, to 16 bits per 32 of them.
+//   each 32. Weights are not rounded; inputs are, to 12 bits per 32 of them.
 //
 // Layout: packed_blocks.h. The last panel is padded with zeros.
 
@@ -66,11 +66,12 @@ class PackedLinear {
   Storage storage_;  // 64-byte aligned
 };
 
-// 32 inputs of a row as integers 256 high + low times a unit: |error| <= unit / 2, unit the largest
-// magnitude / 32512. Byte i of word 2 j + h: input 8 j + h + 2 i. A block whose inputs are all
-// below 1e-30 is zero; a NaN or infinity among them makes the unit one, and all that it meets.
+// 32 inputs of a row as integers 16 high + low times a unit, -8 <= low < 8: |error| <= unit / 2,
+// unit the largest magnitude / 2032. Byte i of word 2 j + h: input 8 j + h + 2 i. A block whose
+// inputs are all below 1e-30 is zero; a NaN or infinity among them makes the unit one, and all that
+// it meets.
 struct CodedInputs {
-  static constexpr float kMost = 127.0f * 256.0f;
+  static constexpr float kMost = 127.0f * 16.0f;
   static constexpr float kLeast = 1e-30f;
 
   int32_t high[kCodeInputs / 4];

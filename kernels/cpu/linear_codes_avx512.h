@@ -42,6 +42,16 @@ inline BlockScales scales_of(const Block& block) noexcept {
   }
 }
 
+// sum += the part of a block: its codes' products with an input, `total`, scaled.
+inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
+                                                      const CodedInputs& in,
+                                                      __m512i total,
+                                                      __m512& sum) noexcept {
+  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(in.unit));
+  sum = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(total), sum);
+  sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in.sum), sum);
+}
+
 // kRows rows from `row` on, of kPanels panels: a broadcast of inputs serves all of these.
 template <class Block, int kRows, int kPanels>
 void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept {
@@ -75,13 +85,9 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
           low[p] = _mm512_dpbusd_epi32(low[p], words[p][w], in_low);
         }
       }
-      const __m512 unit = _mm512_set1_ps(in.unit);
-      const __m512 in_sum = _mm512_set1_ps(in.sum);
       for (int p = 0; p < kPanels; ++p) {
-        const __m512i total = _mm512_add_epi32(_mm512_slli_epi32(high[p], 8), low[p]);
-        sum[r][p] = _mm512_fmadd_ps(_mm512_mul_ps(scales[p].scale, unit), _mm512_cvtepi32_ps(total),
-                                    sum[r][p]);
-        sum[r][p] = _mm512_fmadd_ps(scales[p].minimum, in_sum, sum[r][p]);
+        add_scaled(scales[p], in, _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]),
+                   sum[r][p]);
       }
     }
   }
@@ -151,10 +157,10 @@ void code_inputs(const CodeInputsCall& call) noexcept {
     for (int i = 0; i < 2; ++i) {
       const __m512i integers =
           _mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit)));
-      const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 24), 24);
+      const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 28), 28);
       total = _mm512_add_epi32(total, integers);
       store_bytes(out.low + 4 * i, low);
-      store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 8));
+      store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
     }
     out.unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
     out.sum = out.unit * static_cast<float>(_mm512_reduce_add_epi32(total));

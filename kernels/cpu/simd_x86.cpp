@@ -1,5 +1,7 @@
 // The SIMD backends of an x86-64 build, with what this machine can run.
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <array>
 
@@ -32,6 +34,17 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vbmi");
 }
 
+// AMX's integer tiles; Linux lets a process use the 8 KiB of registers once it has asked.
+bool has_amx() {
+  constexpr unsigned int kTile = 1u << 24, kInt8 = 1u << 25;  // leaf 7, EDX
+  unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
+  if ((edx & (kTile | kInt8)) != (kTile | kInt8)) return false;
+  constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+  constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+}
+
 }  // namespace
 
 std::span<const BackendEntry> simd_backends() noexcept {
@@ -40,7 +53,8 @@ std::span<const BackendEntry> simd_backends() noexcept {
           .name = "avx512",
           .missing = has_avx512() ? "" : "this CPU has no AVX-512 F, BW, VL, VNNI and VBMI",
           .make = make_avx512,
-          .layer = avx512::layer_kernels()},
+          .layer =
+              has_avx512() && has_amx() ? avx512::tiled_layer_kernels() : avx512::layer_kernels()},
       BackendEntry{.name = "avx2",
                    .missing = has_avx2() ? "" : "this CPU has no AVX2, FMA and F16C",
                    .make = make_avx2,

@@ -275,8 +275,8 @@ TEST_CASE("weights of 4 and 8 bits are not rounded") {
       if (kernels::find_layer_kernels(backend)->code_inputs == nullptr) {
         CHECK(same_bits(whole, of_floats));
         CHECK(rounded > 0);
-      } else {  // inputs are rounded, to 16 bits where bf16 keeps 8 of a weight
-        CHECK(relative_rms(whole, of_floats) < rounded / 10);
+      } else {  // inputs are rounded, to 12 bits where bf16 keeps 8 of a weight
+        CHECK(relative_rms(whole, of_floats) < rounded / 2);
       }
       coded.run({{&tokens, 0, n - 1, 0}});
       const auto last = coded.run({{&tokens, n - 1, 1, 0}});  // decode: one row
