@@ -127,12 +127,14 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
             budget_of(kv, facts, hot_wanted * block.hot + sealed_wanted * block.sealed));
   if (budget < least) return too_small(budget, least, kv);
 
-  // Running sequences first, but never more than half: past it, long sequences would lack sealed
-  // blocks.
+  // Running sequences first. Where the budget does not hold all sealed blocks besides, no more than
+  // half is theirs: long sequences would lack sealed blocks.
   uint64_t hot = budget / block.hot;
   uint64_t sealed = 0;
   if (sealed_per_seq > 0) {
-    hot = std::clamp(budget / 2 / block.hot, hot_least, std::max(hot_least, hot_wanted));
+    const uint64_t beside_sealed = budget - std::min(budget, sealed_wanted * block.sealed);
+    hot = std::clamp(std::max(budget / 2, beside_sealed) / block.hot, hot_least,
+                     std::max(hot_least, hot_wanted));
     sealed = std::max(sealed_least, (budget - std::min(budget, hot * block.hot)) / block.sealed);
     hot = (budget - std::min(budget, sealed * block.sealed)) / block.hot;
   }

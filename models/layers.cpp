@@ -52,6 +52,7 @@ Result<Linear> Linear::load(const WeightSource& source,
     views.push_back(std::move(view));
   }
   TQ_ASSIGN(auto packed, pack(views, compute.dtype));
+  for (const WeightView& view : views) source.release(view);
   std::vector<float> bias;
   for (size_t i = 0; with_bias && i < views.size(); ++i) {
     TQ_ASSIGN(const auto part, load_vector(source, stems[i] + ".bias", views[i].shape[0]));

@@ -77,6 +77,10 @@ class GgufSource final : public WeightSource {
     return all;
   }
 
+  void release(const WeightView& weight) const noexcept override {
+    if (!mapping_.bytes().empty()) drop_pages(weight.bytes);
+  }
+
   // The converter permutes q and k rows of the llama architecture only.
   bool rope_is_interleaved() const noexcept override { return spec_.family == "llama"; }
 

@@ -102,6 +102,8 @@ class HfFolder final : public WeightSource {
     return all;
   }
 
+  void release(const WeightView& weight) const noexcept override { drop_pages(weight.bytes); }
+
  private:
   Result<void> read_template() {
     // transformers lets the file of its own win over the field.

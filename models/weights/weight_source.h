@@ -43,6 +43,9 @@ class WeightSource {
   // nullopt where the model has no tensor of that (Hugging Face) name.
   virtual std::optional<WeightView> find(std::string_view name) const = 0;
   virtual std::vector<std::string> names() const = 0;
+  // The tensor is not needed for now, a hint: a mapped file gives its pages back to the system, so
+  // that a model that is packed does not take its memory twice. It can still be read.
+  virtual void release(const WeightView& /*weight*/) const noexcept {}
 
   // GGUF stores q and k rows of Llama models permuted for its own RoPE pairing; true where the
   // decoder has to use adjacent pairs (2i, 2i+1) instead of halves (i, i + d/2).

@@ -116,6 +116,23 @@ TEST_CASE("without a budget, no more than is useful or than half of what is free
   CHECK(bytes_of(*large, layout) > 2 * kGiB - 2 * 30 * layout.hot_bytes());
 }
 
+TEST_CASE("where memory is plenty, all sequences of the whole context fit at once") {
+  EngineConfig config;
+  const auto layout = layout_of(config.kv);
+  for (const int seqs_max : {1, 8, 64}) {
+    for (const int64_t context : {100, 820, 8192}) {  // mostly hot, both, mostly sealed
+      config.seqs_max = seqs_max;
+      config.context_max = context;
+      const auto plan = plan_memory(
+          layout, config,
+          {.weight_bytes = kGiB, .available_bytes = 100 * kGiB, .model_context_max = 8192});
+      REQUIRE(plan.ok());
+      INFO(plan->describe());
+      CHECK(plan->seqs_of_context >= seqs_max);
+    }
+  }
+}
+
 TEST_CASE("the text tells bytes per token, the ratio, tokens and sequences") {
   EngineConfig config;
   config.kv.budget_bytes = kGiB;
