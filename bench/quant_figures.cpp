@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "bench/quant_report.h"
+#include "bench/results.h"
 #include "bench/svg_plot.h"
 
 namespace tq::bench {
@@ -117,11 +118,11 @@ Result<void> write_figures(const QuantTables& tables, const std::string& folder)
   std::filesystem::create_directories(folder, failed);
   if (failed) return Error{Code::kIo, "cannot make '" + folder + "'", "--svg"};
   TQ_ASSIGN(const SvgPlot first, distortion(tables, dims));
-  TQ_TRY(first.write(folder + "/distortion.svg"));
+  TQ_TRY(write_file(folder + "/distortion.svg", first.render(), "--svg"));
   TQ_ASSIGN(const SvgPlot second, inner_product(tables, dims));
-  TQ_TRY(second.write(folder + "/inner_product.svg"));
+  TQ_TRY(write_file(folder + "/inner_product.svg", second.render(), "--svg"));
   TQ_ASSIGN(const SvgPlot third, bias(tables, dims));
-  return third.write(folder + "/bias.svg");
+  return write_file(folder + "/bias.svg", third.render(), "--svg");
 }
 
 }  // namespace tq::bench

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <fstream>
 #include <limits>
 #include <string_view>
 #include <utility>
@@ -258,13 +257,6 @@ std::string SvgPlot::render() const {
   out += draw_axes(options_, x, y);
   for (size_t i = 0; i < series_.size(); ++i) out += draw_series(series_[i], i, x, y);
   return out + draw_legend(series_) + "</svg>\n";
-}
-
-Result<void> SvgPlot::write(const std::string& path) const {
-  std::ofstream file(path, std::ios::binary);
-  file << render();
-  if (!file.flush()) return Error{Code::kIo, "cannot write the figure", path};
-  return {};
 }
 
 }  // namespace tq::bench

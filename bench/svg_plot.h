@@ -47,8 +47,6 @@ class SvgPlot {
   Result<void> add(PlotSeries series);
   // The document; at least one series was added.
   std::string render() const;
-  // render() into a file.
-  Result<void> write(const std::string& path) const;
 
  private:
   PlotOptions options_;

@@ -1,22 +1,21 @@
 #include "bench/kv/kv_bench.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "bench/kv/kv_measurement.h"
 #include "bench/machine.h"
+#include "bench/quality/subject_flags.h"
 #include "bench/results.h"
 
 namespace tq::bench {
 namespace {
 
 struct Options {
-  SubjectOptions subject{.model_path = ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"};
+  SubjectOptions subject;
   KvSpeedOptions speed;
   bool is_quick = false;
   std::string json_path;
@@ -24,8 +23,7 @@ struct Options {
 };
 
 void add_flags(CLI::App& app, Options& options) {
-  app.add_option("--model", options.subject.model_path, "GGUF file or Hugging Face folder")
-      ->capture_default_str();
+  add_subject_flags(app, options.subject);
   app.add_option("--kv", options.speed.kv,
                  "formats, a list: " + kv_format_names() + "; ratios are to bf16, if it is there")
       ->delimiter(',')
@@ -43,11 +41,6 @@ void add_flags(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_flag("--quick", options.is_quick, "context 512, 16 tokens, one round, unless given");
   app.add_option("--seed", options.speed.config.seed, "of tokens and rotations")
-      ->capture_default_str();
-  app.add_option("--threads", options.subject.n_threads, "of the model")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  app.add_option("--backend", options.subject.backend, "auto, scalar, avx2, avx512")
       ->capture_default_str();
   app.add_option("--json", options.json_path, "also write the figures to this file");
   app.add_option("--svg", options.svg_path, "also plot decode speed by context");
@@ -93,7 +86,6 @@ Result<void> run(const Options& options) {
 
 int run_kv(int argc, char** argv) {
   Options options;
-  options.subject.n_threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   CLI::App app("What each KV format gives on a real model, by context: speed and memory",
                "turboquant-bench kv");
   add_flags(app, options);

@@ -1,11 +1,9 @@
 #include "bench/quality/quality_bench.h"
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -13,7 +11,7 @@
 #include "bench/machine.h"
 #include "bench/quality/measurement.h"
 #include "bench/quality/quality_report.h"
-#include "bench/quality/subject.h"
+#include "bench/quality/subject_flags.h"
 #include "bench/quality/text_set.h"
 #include "bench/results.h"
 
@@ -21,7 +19,7 @@ namespace tq::bench {
 namespace {
 
 struct Options {
-  SubjectOptions subject{.model_path = ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"};
+  SubjectOptions subject;
   QualityOptions quality;
   std::vector<std::string> texts{".deps/texts"};
   std::string json_path;
@@ -38,8 +36,7 @@ std::string list_of_formats() {
 }
 
 void add_flags(CLI::App& app, Options& options) {
-  app.add_option("--model", options.subject.model_path, "GGUF file or Hugging Face folder")
-      ->capture_default_str();
+  add_subject_flags(app, options.subject);
   app.add_option("--kv", options.quality.kv, "formats, a list")
       ->delimiter(',')
       ->capture_default_str();
@@ -91,11 +88,6 @@ void add_flags(CLI::App& app, Options& options) {
       ->check(CLI::Range(0, 64))
       ->capture_default_str();
   app.add_option("--seed", options.quality.config.seed, "of rotations")->capture_default_str();
-  app.add_option("--threads", options.subject.n_threads, "of the model")
-      ->check(CLI::Range(1, 256))
-      ->capture_default_str();
-  app.add_option("--backend", options.subject.backend, "auto, scalar, avx2, avx512")
-      ->capture_default_str();
   app.add_option("--json", options.json_path, "also write the figures to this file");
   app.add_option("--svg", options.svg_path, "also plot KL divergence against bits per value");
   app.footer(list_of_formats());
@@ -169,7 +161,6 @@ Result<void> run(const Options& options) {
 
 int run_quality(int argc, char** argv) {
   Options options;
-  options.subject.n_threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   CLI::App app("What each KV format costs on a real model, against 16-bit KV",
                "turboquant-bench quality");
   add_flags(app, options);

@@ -107,6 +107,9 @@ CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& option
       split_states_(options.shape.head_dim),
       own_pool_(options.pool ? nullptr : std::make_unique<ThreadPool>(options.n_threads)),
       pool_(options.pool ? *options.pool : *own_pool_) {
+  const quant::RowCodec* const keys = store_.k_codec();
+  TQ_CHECK(keys == nullptr || key_book_bits(keys->shape().bits) == keys->scale_format().book_bits,
+           "codebooks of keys", keys->shape().bits);
   workspaces_.reserve(static_cast<size_t>(pool_.n_threads()));
   for (int i = 0; i < pool_.n_threads(); ++i) {
     workspaces_.emplace_back(head_dim(), query_stride(store_));

@@ -32,8 +32,8 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-// The pages that lie wholly inside `part` of a mapped file's bytes leave this process's memory until
-// they are read again. Never for other memory, whose contents would be lost.
+// The pages that lie wholly inside `part` of a mapped file's bytes leave this process's memory
+// until they are read again. Never for other memory, whose contents would be lost.
 void drop_pages(std::span<const std::byte> part) noexcept;
 
 }  // namespace tq::models

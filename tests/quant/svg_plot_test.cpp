@@ -83,5 +83,4 @@ TEST_CASE("points that no axis can show are refused by series", "[svg_plot]") {
   CHECK(log_y.add(series({{.x = 0, .y = 1e-300}})).ok());
   SvgPlot log_x(options(AxisScale::kLog, AxisScale::kLinear));
   CHECK(!log_x.add(series({{.x = -1, .y = 1}})).ok());
-  CHECK(linear.write("/nonexistent/figure.svg").error().where == "/nonexistent/figure.svg");
 }
