@@ -70,21 +70,25 @@ class PackedLinear {
 // unit the largest magnitude / 2032. Byte i of word 2 j + h: input 8 j + h + 2 i. A block whose
 // inputs are all below 1e-30 is zero; a NaN or infinity among them makes the unit one, and all that
 // it meets.
-struct CodedInputs {
+struct alignas(64) CodedInputs {
   static constexpr float kMost = 127.0f * 16.0f;
   static constexpr float kLeast = 1e-30f;
 
   int32_t high[kCodeInputs / 4];
   int32_t low[kCodeInputs / 4];
+};
+struct InputScale {
   float unit;
-  float sum;  // of the integers, times unit
+  float sum;  // of the 32 integers, times unit
 };
 
 struct LinearCall {
   const PackedLinear* weights = nullptr;
-  std::span<const float> x;              // [n_rows, n_inputs]
-  std::span<const CodedInputs> coded{};  // [n_rows, n_inputs / 32], of x; see LayerKernels
-  std::span<float> y;                    // [n_rows, n_outputs]
+  std::span<const float> x;  // [n_rows, n_inputs]
+  // [n_rows, n_inputs / 32], of x, for kernels that code their inputs; see LayerKernels.
+  std::span<const CodedInputs> coded{};
+  std::span<const InputScale> scales{};
+  std::span<float> y;  // [n_rows, n_outputs]
   int64_t n_rows = 0;
   int64_t panel_begin = 0;  // computes outputs of panels [panel_begin, panel_end)
   int64_t panel_end = 0;

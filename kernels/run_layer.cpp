@@ -56,11 +56,16 @@ void LayerRunner::linear(LinearCall call) {
   if (kernels_.code_inputs != nullptr && is_codes(call.weights->type())) {
     const int64_t n_inputs = call.weights->n_inputs();
     const auto n_blocks = static_cast<size_t>(call.n_rows * n_inputs / kCodeInputs);
-    if (coded_.size() < n_blocks) coded_.resize(n_blocks);
-    const Rows<CodeInputsCall> context{{.x = call.x, .coded = coded_, .n_inputs = n_inputs},
-                                       kernels_.code_inputs};
+    if (coded_.size() < n_blocks) {
+      coded_.resize(n_blocks);
+      scales_.resize(n_blocks);
+    }
+    const Rows<CodeInputsCall> context{
+        {.x = call.x, .coded = coded_, .scales = scales_, .n_inputs = n_inputs},
+        kernels_.code_inputs};
     rows(call.n_rows, n_inputs, Rows<CodeInputsCall>::run, &context);
     call.coded = std::span(coded_).first(n_blocks);
+    call.scales = std::span(scales_).first(n_blocks);
   }
   // A multiple of 4 panels keeps the kernel's widest tiles whole.
   const int64_t n_panels = call.weights->n_panels();

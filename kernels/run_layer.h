@@ -35,6 +35,7 @@ class LayerRunner {
   LayerKernels kernels_;
   cpu::ThreadPool* pool_;
   std::vector<CodedInputs> coded_;
+  std::vector<InputScale> scales_;
 };
 
 }  // namespace tq::kernels

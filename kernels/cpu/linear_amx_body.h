@@ -43,46 +43,64 @@ struct alignas(64) Totals {
   int32_t of[kTileRows][kPanelOutputs];
 };
 
+// What 16 rows need of a chunk: their inputs and the scales of these, rows n_blocks apart.
+struct TileRows {
+  const CodedInputs* inputs;
+  const InputScale* scales;
+  int64_t n_blocks;
+};
+
 template <int kSum>
-inline void multiply(const CodedInputs* inputs,
-                     size_t row_bytes,
-                     const CodeTile& codes,
-                     Totals& totals) noexcept {
+inline __attribute__((always_inline)) void multiply(const TileRows& rows,
+                                                    const Chunk& chunk,
+                                                    int b,
+                                                    Totals& totals) noexcept {
   constexpr int kA = 4 + kSum % 2, kB = 6 + kSum % 2;
   Tiles::zero<kSum>();
-  Tiles::load<kA>(inputs->high, row_bytes);
-  Tiles::load<kB>(&codes, 64);
+  Tiles::load<kA>(rows.inputs + b, static_cast<size_t>(rows.n_blocks) * sizeof(CodedInputs));
+  Tiles::load<kB>(&chunk.codes[b], 64);
   Tiles::dot<kSum, kA, kB>();
   Tiles::store<kSum>(&totals, 64);
 }
 
-inline void add_block(const Totals& totals,
-                      const BlockScales& scales,
-                      const CodedInputs* inputs,
-                      int64_t n_blocks,
-                      __m512 (&sum)[kTileRows]) noexcept {
-#pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) {
-    add_scaled(scales, inputs[r * n_blocks], _mm512_loadu_si512(totals.of[r]), sum[r]);
+// Blocks b and b + 1, with tiles 2 kPair and 2 kPair + 1 for the sums.
+template <int kPair>
+inline __attribute__((always_inline)) void multiply_pair(const TileRows& rows,
+                                                         const Chunk& chunk,
+                                                         int b,
+                                                         Totals (&totals)[4]) noexcept {
+  multiply<2 * kPair>(rows, chunk, b, totals[2 * kPair]);
+  if (b + 1 < chunk.n_blocks) {
+    multiply<2 * kPair + 1>(rows, chunk, b + 1, totals[2 * kPair + 1]);
   }
 }
 
-// Adds a chunk's part to the sums of 16 rows. Four products are under way before the first is used.
-inline void run_tile_rows(const Chunk& chunk,
-                          const CodedInputs* inputs,
-                          int64_t n_blocks,
-                          __m512 (&sum)[kTileRows]) noexcept {
-  const size_t row_bytes = static_cast<size_t>(n_blocks) * sizeof(CodedInputs);
-  Totals totals[4];
-  for (int b = 0; b < chunk.n_blocks; b += 4) {
-    const int n = chunk.n_blocks - b < 4 ? chunk.n_blocks - b : 4;
-    multiply<0>(inputs + b, row_bytes, chunk.codes[b], totals[0]);
-    if (n > 1) multiply<1>(inputs + b + 1, row_bytes, chunk.codes[b + 1], totals[1]);
-    if (n > 2) multiply<2>(inputs + b + 2, row_bytes, chunk.codes[b + 2], totals[2]);
-    if (n > 3) multiply<3>(inputs + b + 3, row_bytes, chunk.codes[b + 3], totals[3]);
-    for (int i = 0; i < n; ++i) {
-      add_block(totals[i], chunk.scales[b + i], inputs + b + i, n_blocks, sum);
+template <int kPair>
+inline __attribute__((always_inline)) void add_pair(const TileRows& rows,
+                                                    const Chunk& chunk,
+                                                    int b,
+                                                    const Totals (&totals)[4],
+                                                    __m512 (&sum)[kTileRows]) noexcept {
+  for (int i = 0; i < 2 && b + i < chunk.n_blocks; ++i) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kTileRows; ++r) {
+      add_scaled(chunk.scales[b + i], rows.scales[r * rows.n_blocks + b + i],
+                 _mm512_loadu_si512(totals[2 * kPair + i].of[r]), sum[r]);
     }
+  }
+}
+
+// Adds a chunk's part to the sums of 16 rows. While two products are added, the next two run.
+inline __attribute__((always_inline)) void run_tile_rows(const TileRows& rows,
+                                                         const Chunk& chunk,
+                                                         __m512 (&sum)[kTileRows]) noexcept {
+  Totals totals[4];
+  multiply_pair<0>(rows, chunk, 0, totals);
+  for (int b = 0; b < chunk.n_blocks; b += 4) {
+    if (b + 2 < chunk.n_blocks) multiply_pair<1>(rows, chunk, b + 2, totals);
+    add_pair<0>(rows, chunk, b, totals, sum);
+    if (b + 4 < chunk.n_blocks) multiply_pair<0>(rows, chunk, b + 4, totals);
+    add_pair<1>(rows, chunk, b + 2, totals, sum);
   }
 }
 
@@ -100,11 +118,12 @@ void run_tile_group(const LinearCall& call, int64_t begin, int64_t end) noexcept
       const int64_t n = n_outputs - panel * kPanelOutputs;
       for (int64_t row = begin; row < end; row += kTileRows) {
         float* y = call.y.data() + row * n_outputs + panel * kPanelOutputs;
+        const int64_t at = row * n_blocks + first;
         __m512 sum[kTileRows];
         for (int r = 0; r < kTileRows; ++r) {
           sum[r] = first == 0 ? _mm512_setzero_ps() : (__m512)load_row(y + r * n_outputs, n);
         }
-        run_tile_rows(chunk, call.coded.data() + row * n_blocks + first, n_blocks, sum);
+        run_tile_rows({call.coded.data() + at, call.scales.data() + at, n_blocks}, chunk, sum);
         for (int r = 0; r < kTileRows; ++r) store_row(y + r * n_outputs, (Vec)sum[r], n);
       }
     }
@@ -127,7 +146,9 @@ void run_tiles(const LinearCall& call) noexcept {
   const PackedLinear& w = *call.weights;
   rest.n_rows -= n_tiled;
   rest.x = call.x.subspan(static_cast<size_t>(n_tiled * w.n_inputs()));
-  rest.coded = call.coded.subspan(static_cast<size_t>(n_tiled * w.n_inputs() / kCodeInputs));
+  const auto n_blocks = static_cast<size_t>(n_tiled * w.n_inputs() / kCodeInputs);
+  rest.coded = call.coded.subspan(n_blocks);
+  rest.scales = call.scales.subspan(n_blocks);
   rest.y = call.y.subspan(static_cast<size_t>(n_tiled * w.n_outputs()));
   run_codes<Block>(rest);
 }

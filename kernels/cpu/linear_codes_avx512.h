@@ -44,7 +44,7 @@ inline BlockScales scales_of(const Block& block) noexcept {
 
 // sum += the part of a block: its codes' products with an input, `total`, scaled.
 inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
-                                                      const CodedInputs& in,
+                                                      const InputScale& in,
                                                       __m512i total,
                                                       __m512& sum) noexcept {
   const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(in.unit));
@@ -61,6 +61,7 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
     blocks[p] = reinterpret_cast<const Block*>(call.weights->panel(panel + p));
   }
   const CodedInputs* inputs = call.coded.data() + row * n_blocks;
+  const InputScale* input_scales = call.scales.data() + row * n_blocks;
   __m512 sum[kRows][kPanels];
   for (auto& of_row : sum)
     for (__m512& x : of_row) x = _mm512_setzero_ps();
@@ -86,8 +87,8 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
         }
       }
       for (int p = 0; p < kPanels; ++p) {
-        add_scaled(scales[p], in, _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]),
-                   sum[r][p]);
+        add_scaled(scales[p], input_scales[r * n_blocks + b],
+                   _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]), sum[r][p]);
       }
     }
   }
@@ -162,8 +163,9 @@ void code_inputs(const CodeInputsCall& call) noexcept {
       store_bytes(out.low + 4 * i, low);
       store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
     }
-    out.unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    out.sum = out.unit * static_cast<float>(_mm512_reduce_add_epi32(total));
+    const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
+    call.scales[static_cast<size_t>(b)] = {
+        unit, unit * static_cast<float>(_mm512_reduce_add_epi32(total))};
   }
 }
 

@@ -48,13 +48,18 @@ std::vector<LayerKernels> supported() {
 }
 
 // x as the kernels' own integers, where they take the weights so; else empty.
-std::vector<CodedInputs> coded(const LayerKernels& kernels,
-                               const PackedLinear& linear,
-                               std::span<const float> x) {
+struct Coded {
+  std::vector<CodedInputs> inputs;
+  std::vector<InputScale> scales;
+};
+
+Coded coded(const LayerKernels& kernels, const PackedLinear& linear, std::span<const float> x) {
   if (kernels.code_inputs == nullptr || !is_codes(linear.type())) return {};
-  std::vector<CodedInputs> inputs(x.size() / kCodeInputs);
+  Coded inputs{std::vector<CodedInputs>(x.size() / kCodeInputs),
+               std::vector<InputScale>(x.size() / kCodeInputs)};
   kernels.code_inputs({.x = x,
-                       .coded = inputs,
+                       .coded = inputs.inputs,
+                       .scales = inputs.scales,
                        .n_inputs = linear.n_inputs(),
                        .row_begin = 0,
                        .row_end = static_cast<int64_t>(x.size()) / linear.n_inputs()});
@@ -125,7 +130,8 @@ std::vector<float> product(const LayerKernels& kernels,
   const auto inputs = coded(kernels, linear, x);
   kernels.linear({.weights = &linear,
                   .x = x,
-                  .coded = inputs,
+                  .coded = inputs.inputs,
+                  .scales = inputs.scales,
                   .y = y,
                   .n_rows = n_rows,
                   .panel_begin = 0,
@@ -175,7 +181,7 @@ TEST_CASE("linear equals the sum in double") {
       const Matrix matrix = random_matrix(size.n_outputs, size.n_inputs, type, kSeed + 1);
       for (const LayerKernels& kernels : supported()) {
         const auto y = product(kernels, matrix.packed, x, size.n_rows);
-        const bool rounds = !coded(kernels, matrix.packed, x).empty();
+        const bool rounds = !coded(kernels, matrix.packed, x).inputs.empty();
         for (int64_t r = 0; r < size.n_rows; ++r) {
           for (int64_t o = 0; o < size.n_outputs; ++o) {
             const auto w = std::span(matrix.weights)
@@ -224,7 +230,8 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
           const auto inputs = coded(kernels, linear, rows);
           kernels.linear({.weights = &linear,
                           .x = rows,
-                          .coded = inputs,
+                          .coded = inputs.inputs,
+                          .scales = inputs.scales,
                           .y = y,
                           .n_rows = batch,
                           .panel_begin = begin,
@@ -271,9 +278,14 @@ TEST_CASE("coded inputs: 12 bits of the largest, zero where tiny, not finite whe
   for (const LayerKernels& kernels : supported()) {
     if (kernels.code_inputs == nullptr) continue;
     std::vector<CodedInputs> blocks(kInputs / kCodeInputs);
+    std::vector<InputScale> scales(blocks.size());
     const auto code = [&] {
-      kernels.code_inputs(
-          {.x = x, .coded = blocks, .n_inputs = kInputs, .row_begin = 0, .row_end = 1});
+      kernels.code_inputs({.x = x,
+                           .coded = blocks,
+                           .scales = scales,
+                           .n_inputs = kInputs,
+                           .row_begin = 0,
+                           .row_end = 1});
     };
     code();
     for (size_t i = 0; i < kInputs; ++i) {
@@ -285,13 +297,13 @@ TEST_CASE("coded inputs: 12 bits of the largest, zero where tiny, not finite whe
       const int integer = 16 * at(block.high) + at(block.low);
       const double bound = i / kCodeInputs == 2 ? CodedInputs::kLeast
                                                 : largest(i / kCodeInputs) / 2032 * (0.5 + 0x1p-6);
-      REQUIRE(std::fabs(double{block.unit} * integer - double{x[i]}) <= bound);
+      REQUIRE(std::fabs(double{scales[i / kCodeInputs].unit} * integer - double{x[i]}) <= bound);
     }
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       const float kept = std::exchange(x[5], bad);
       code();
-      CHECK(!std::isfinite(blocks[0].unit));
-      CHECK(std::isfinite(blocks[1].unit));
+      CHECK(!std::isfinite(scales[0].unit));
+      CHECK(std::isfinite(scales[1].unit));
       x[5] = kept;
     }
   }
