@@ -16,11 +16,16 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 // is at least 2^-8; skipping them keeps 32767 / weight finite.
 constexpr float kWeightMin = 1e-30f;
 constexpr int kKeyGroupsMax = kHeadDimMax / kKeyGroup;
+constexpr ptrdiff_t kWordBytes = sizeof(uint32_t);
 constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
 
 // What a pass over one tile for kQ queries needs; the pointers are at the first of them.
 struct Pass {
   TileRef tile;
+  float k_unit;  // what one level stands for, in scales as they are loaded; unused for bf16
+  float v_unit;
+  ptrdiff_t k_ahead;  // words to the same place in the next tile
+  ptrdiff_t v_ahead;
   int head_dim;
   int n_visible;  // most tokens that one of the queries sees
   const float* q_float;
@@ -51,7 +56,8 @@ void score_tile(const Pass& pass) {
       F sum[kV][kQ];
       for (auto& row : sum)
         for (F& x : row) x = Simd::zero();
-      dot_bf16<kQ, kV>(words + lane, kTile, pass.head_dim / 2, pass.q_float, pass.head_dim, sum);
+      dot_bf16<kQ, kV>(words + lane, kTile, pass.k_ahead, pass.head_dim / 2, pass.q_float,
+                       pass.head_dim, sum);
       for (int v = 0; v < kV; ++v)
         for (int q = 0; q < kQ; ++q)
           Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes, sum[v][q]);
@@ -73,8 +79,8 @@ void score_tile(const Pass& pass) {
         for (int v = 0; v < kV; ++v) {
           books[v] = Simd::load_books<kBits, kBookBits>(scales + v * Simd::kLanes);
         }
-        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, unit, unit + kUnits, pass.q_words,
-                                            pass.q_stride, pass.k_table, books, sum);
+        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, pass.k_ahead, unit, unit + kUnits,
+                                            pass.q_words, pass.q_stride, pass.k_table, books, sum);
         for (int v = 0; v < kV; ++v) {
           const F scale = Simd::load_scales<kBookBits>(scales + v * Simd::kLanes);
           for (int q = 0; q < kQ; ++q) {
@@ -86,7 +92,7 @@ void score_tile(const Pass& pass) {
       for (int v = 0; v < kV; ++v)
         for (int q = 0; q < kQ; ++q) {
           Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes,
-                      Simd::mul(score[v][q], Simd::set1(pass.q_unit[q] * pass.tile.k_unit)));
+                      Simd::mul(score[v][q], Simd::set1(pass.q_unit[q] * pass.k_unit)));
         }
     }
   }
@@ -101,7 +107,8 @@ template <int kBits, int kQ, int kV>
     F sum[kV][kQ];
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) sum[v][q] = Simd::load(o + q * pass.head_dim + v * Simd::kLanes);
-    dot_bf16<kQ, kV>(words, pass.head_dim, (pass.n_visible + 1) / 2, pass.scores, kTile, sum);
+    dot_bf16<kQ, kV>(words, pass.head_dim, pass.v_ahead, (pass.n_visible + 1) / 2, pass.scores,
+                     kTile, sum);
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) Simd::store(o + q * pass.head_dim + v * Simd::kLanes, sum[v][q]);
   } else {
@@ -111,9 +118,9 @@ template <int kBits, int kQ, int kV>
       for (int q = 0; q < kQ; ++q) row[q] = start_of<kBits>(pass.weight_offset[group + q]);
     const float* const unit = pass.weight_unit + group;
     const I books[kV] = {};
-    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, 0, kTile / entries_per_unit(kBits),
-                                pass.weight_words + group * kWeightWords, kWeightWords,
-                                pass.v_table, books, sum);
+    dot_codes<kBits, 0, kQ, kV>(
+        words, pass.head_dim, pass.v_ahead, 0, kTile / entries_per_unit(kBits),
+        pass.weight_words + group * kWeightWords, kWeightWords, pass.v_table, books, sum);
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) {
         float* const at = o + q * pass.head_dim + v * Simd::kLanes;
@@ -200,7 +207,7 @@ inline void quantise_weights(const Pass& pass, int bits, int group, int n) {
     }
     const int at = group * Simd::kQueries + q;
     Simd::pack_words(integers, bits, pass.weight_words + at * kWeightWords);
-    pass.weight_unit[at] = units.unit * pass.tile.v_unit;
+    pass.weight_unit[at] = units.unit * pass.v_unit;
     pass.weight_offset[at] = offset_of(integers, kVectors, bits);
   }
 }
@@ -342,9 +349,18 @@ inline void attend_part(const QueryBlock& queries,
   Pass pass{};
   pass.k_table = table_of(kv.sealed_k, key_book_bits(kv.sealed_k.bits));
   pass.v_table = table_of(kv.sealed_v, 0);
+  TileRef next{};
+  if (tile_begin < tile_end) next = find_tile(kv, tile_begin);
   for (int tile = tile_begin; tile < tile_end; ++tile) {
-    if (tile + 1 < kv.n_tiles) prefetch_tile(kv, tile + 1);
-    pass.tile = find_tile(kv, tile);
+    pass.tile = next;
+    if (tile + 1 < kv.n_tiles) {
+      next = find_tile(kv, tile + 1);
+      prefetch_scales(next, kv);
+    }
+    pass.k_ahead = (next.k - pass.tile.k) / kWordBytes;
+    pass.v_ahead = (next.v - pass.tile.v) / kWordBytes;
+    pass.k_unit = level_unit(pass.tile.k_exponent) * scale_unit(key_book_bits(kv.sealed_k.bits));
+    pass.v_unit = level_unit(pass.tile.v_exponent);
     for (int first = 0; first < queries.n_queries; first += Simd::kQueries) {
       attend_tile(queries, kv, state, first, tile < kv.n_sealed_tiles, pass);
     }

@@ -20,13 +20,17 @@ inline I start_of(int32_t offset) {
   return Simd::level_offset(kBits) == 0 ? Simd::zero_int() : Simd::set1_int(offset);
 }
 
+constexpr int kLineWords = 16;  // of a cache line
+
 // sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][word], over units
 // [unit_begin, unit_end) of the depth. books[v]: of each lane, as Simd::load_books() yields them.
+// The words `ahead` of those read are prefetched: the same place in the next tile.
 // Overflow: |level| <= 127 and |coefficient| <= 32767, or < 256 and <= 127 where they are bytes,
 // and the depth is <= 32, so |sum| <= 1.34e8 < 2^31.
 template <int kBits, int kBookBits, int kQ, int kV>
 [[gnu::always_inline]] inline void dot_codes(const uint32_t* tile,
                                              int lanes,
+                                             ptrdiff_t ahead,
                                              int unit_begin,
                                              int unit_end,
                                              const int32_t* coefficients,
@@ -42,6 +46,10 @@ template <int kBits, int kBookBits, int kQ, int kV>
 #pragma GCC unroll 4
     for (int v = 0; v < kV; ++v) {
       packed[v] = Simd::load_packed<kBits>(words + v * Simd::kLanes, lanes, unit % 2);
+      if (v * Simd::kLanes % kLineWords != 0) continue;
+      const uint32_t* const to_come = words + v * Simd::kLanes + ahead;
+      if (kBits != 3 || unit % 2 == 0) Simd::prefetch(to_come);
+      if (kBits == 3) Simd::prefetch(to_come + (1 + unit % 2) * lanes);
     }
 #pragma GCC unroll 8
     for (int step = 0; step < kSteps; ++step) {
@@ -71,6 +79,7 @@ template <int kBits, int kBookBits, int kQ, int kV>
 template <int kQ, int kV>
 [[gnu::always_inline]] inline void dot_bf16(const uint32_t* tile,
                                             int lanes,
+                                            ptrdiff_t ahead,
                                             int n_words,
                                             const float* coefficients,
                                             int stride,
@@ -79,7 +88,9 @@ template <int kQ, int kV>
     F low[kV], high[kV];
 #pragma GCC unroll 4
     for (int v = 0; v < kV; ++v) {
-      const I both = Simd::load_int(tile + word * lanes + v * Simd::kLanes);
+      const uint32_t* const at = tile + word * lanes + v * Simd::kLanes;
+      const I both = Simd::load_int(at);
+      if (v * Simd::kLanes % kLineWords == 0) Simd::prefetch(at + ahead);
       low[v] = Simd::bf16_low(both);
       high[v] = Simd::bf16_high(both);
     }
