@@ -12,9 +12,7 @@
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
-// Weights below this, times scales of up to 1.875, add nothing to a float sum whose largest weight
-// is at least 2^-8; skipping them keeps 32767 / weight finite.
-constexpr float kWeightMin = 1e-30f;
+constexpr float kQueryMin = 1e-30f;  // a smaller query is zero: keeps 32767 / max|q| finite
 constexpr int kKeyGroupsMax = kHeadDimMax / kKeyGroup;
 constexpr ptrdiff_t kWordBytes = sizeof(uint32_t);
 constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
@@ -34,15 +32,17 @@ struct Pass {
   const float* q_unit;
   int q_stride;            // words from query to query
   float* scores;           // [kQ][32]; scores, then weights
-  int32_t* weight_words;   // [n_groups of V][Simd::kQueries][kWeightWords]
-  int32_t* weight_offset;  // [n_groups of V][Simd::kQueries]
-  float* weight_unit;      // the same
-  float* o;                // [kQ][head_dim]
+  int32_t* weight_words;   // [n_groups of V][Simd::kQueries][weight_stride()]
+  int32_t* weight_offset;  // the same, without words; written a vector at a time
+  float* weight_unit;      // [kQ]: what weights count in o
+  const int* visible;      // tokens that each query sees
+  PartState state;
   Simd::Table k_table;
   Simd::Table v_table;
 };
 
-constexpr int kWeightWords = kTile / 2;  // room for one query's, whatever their form
+// Words of a tile's coefficients for one query.
+constexpr int weight_stride(int bits) { return kTile / Simd::word_entries(bits); }
 
 using PassFunction = void (*)(const Pass& pass);
 
@@ -98,34 +98,42 @@ void score_tile(const Pass& pass) {
   }
 }
 
+// o += unit x sum, `o` at the first of kV vectors of dimensions.
+template <int kQ, int kV>
+[[gnu::always_inline]] inline void add_sums(const Pass& pass, float* o, const F (&sum)[kV][kQ]) {
+  for (int v = 0; v < kV; ++v)
+    for (int q = 0; q < kQ; ++q) {
+      float* const at = o + q * pass.head_dim + v * Simd::kLanes;
+      Simd::store(at, Simd::fma(Simd::set1(pass.weight_unit[q]), sum[v][q], Simd::load(at)));
+    }
+}
+
 // o += weights . V over kV vectors of dimensions from `lane`.
 template <int kBits, int kQ, int kV>
 [[gnu::always_inline]] inline void sum_lanes(const Pass& pass, int lane) {
   const auto* const words = reinterpret_cast<const uint32_t*>(pass.tile.v) + lane;
-  float* const o = pass.o + lane;
+  float* const o = pass.state.o + lane;
   if constexpr (kBits == 16) {
     F sum[kV][kQ];
-    for (int v = 0; v < kV; ++v)
-      for (int q = 0; q < kQ; ++q) sum[v][q] = Simd::load(o + q * pass.head_dim + v * Simd::kLanes);
+    for (auto& row : sum)
+      for (F& x : row) x = Simd::zero();
     dot_bf16<kQ, kV>(words, pass.head_dim, pass.v_ahead, (pass.n_visible + 1) / 2, pass.scores,
                      kTile, sum);
-    for (int v = 0; v < kV; ++v)
-      for (int q = 0; q < kQ; ++q) Simd::store(o + q * pass.head_dim + v * Simd::kLanes, sum[v][q]);
+    add_sums(pass, o, sum);
   } else {
     I sum[kV][kQ];
     const int group = lane / kValueGroup * Simd::kQueries;
     for (auto& row : sum)
       for (int q = 0; q < kQ; ++q) row[q] = start_of<kBits>(pass.weight_offset[group + q]);
-    const float* const unit = pass.weight_unit + group;
     const I books[kV] = {};
-    dot_codes<kBits, 0, kQ, kV>(
-        words, pass.head_dim, pass.v_ahead, 0, kTile / entries_per_unit(kBits),
-        pass.weight_words + group * kWeightWords, kWeightWords, pass.v_table, books, sum);
+    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, pass.v_ahead, 0,
+                                kTile / entries_per_unit(kBits),
+                                pass.weight_words + group * weight_stride(kBits),
+                                weight_stride(kBits), pass.v_table, books, sum);
+    F floats[kV][kQ];
     for (int v = 0; v < kV; ++v)
-      for (int q = 0; q < kQ; ++q) {
-        float* const at = o + q * pass.head_dim + v * Simd::kLanes;
-        Simd::store(at, Simd::fma(Simd::set1(unit[q]), Simd::to_float(sum[v][q]), Simd::load(at)));
-      }
+      for (int q = 0; q < kQ; ++q) floats[v][q] = Simd::to_float(sum[v][q]);
+    add_sums(pass, o, floats);
   }
 }
 
@@ -138,15 +146,64 @@ void sum_tile(const Pass& pass) {
   if (lane < pass.head_dim) sum_lanes<kBits, kQ, 1>(pass, lane);
 }
 
+// Weights times the scales of V, at most 1, as coefficients of its codes, in steps of
+// 1 / coefficient_max.
+template <int kBits, int kQ>
+void quantise_weights(const Pass& pass) {
+  constexpr float kMost = Simd::coefficient_max(kBits);
+  for (int group = 0; group * kValueGroup < pass.head_dim; ++group) {
+    F scales[kVectors];
+    for (int v = 0; v < kVectors; ++v) {
+      const uint8_t* const bytes = pass.tile.v_scales + group * kTile + v * Simd::kLanes;
+      scales[v] = Simd::mul(Simd::load_scales<0>(bytes), Simd::set1(kMost));
+    }
+    I integers[kQ][kVectors];
+    I sums[kQ];
+#pragma GCC unroll 8
+    for (int q = 0; q < kQ; ++q) {
+      for (int v = 0; v < kVectors; ++v) {
+        const F weights = Simd::load(pass.scores + q * kTile + v * Simd::kLanes);
+        integers[q][v] = Simd::to_int(Simd::mul(weights, scales[v]));
+        sums[q] = v == 0 ? integers[q][v] : Simd::add_int(sums[q], integers[q][v]);
+      }
+    }
+    const int at = group * Simd::kQueries;
+    Simd::pack_words(integers, kBits, pass.weight_words + at * weight_stride(kBits));
+    Simd::store_offsets(pass.weight_offset + at, sums);
+  }
+  const F unit = Simd::set1(pass.v_unit * (1.0f / kMost));
+  Simd::store(pass.weight_unit, Simd::mul(Simd::load(pass.weight_unit), unit));
+}
+
+// Scores become weights, in the form that the sums of these values want. A tile's weights are
+// relative to its largest weight x scale, or a bound of it at most 2^0.09 above: the largest of the
+// score and the scale's logarithm, of the largest scale of a token's groups. So integers need no
+// second search for the largest.
+template <int kBits, int kQ>
+void weigh_tile(const Pass& pass) {
+  F sizes[kVectors];
+  for (int v = 0; v < kVectors; ++v) {
+    sizes[v] = Simd::zero();
+    if constexpr (kBits != 16) {
+      sizes[v] = Simd::log2_scales(pass.tile.v_scales + v * Simd::kLanes,
+                                   (pass.head_dim + kValueGroup - 1) / kValueGroup);
+    }
+  }
+  softmax_tile<kQ>(pass.scores, sizes, pass.visible, pass.state, pass.head_dim, pass.weight_unit);
+  if constexpr (kBits != 16) quantise_weights<kBits, kQ>(pass);
+}
+
 // The functions for 1 .. Simd::kQueries queries.
 struct PassTable {
   PassFunction score[Simd::kQueries + 1];
+  PassFunction weigh[Simd::kQueries + 1];
   PassFunction sum[Simd::kQueries + 1];
 };
 
 template <int kBits, int kQ>
 constexpr void fill_table(PassTable& table) {
   table.score[kQ] = score_tile<kBits, kQ>;
+  table.weigh[kQ] = weigh_tile<kBits, kQ>;
   table.sum[kQ] = sum_tile<kBits, kQ>;
   if constexpr (kQ > 1) fill_table<kBits, kQ - 1>(table);
 }
@@ -182,34 +239,7 @@ struct Units {
 };
 inline Units units_of(float largest, int bits) {
   const auto most = static_cast<float>(Simd::coefficient_max(bits));
-  return {largest > kWeightMin ? most / largest : 0.0f, largest * (1.0f / most)};
-}
-
-// Weights of n queries times the scales of one group of V, as coefficients of its codes, with one
-// float unit each: the rounding error of a weight is at most half a unit, 1.5e-5 or 0.4 % of the
-// tile's largest.
-inline void quantise_weights(const Pass& pass, int bits, int group, int n) {
-  F scales[kVectors];
-  for (int v = 0; v < kVectors; ++v) {
-    scales[v] = Simd::load_scales<0>(pass.tile.v_scales + group * kTile + v * Simd::kLanes);
-  }
-  for (int q = 0; q < n; ++q) {
-    F w[kVectors];
-    F largest = Simd::zero();
-    for (int v = 0; v < kVectors; ++v) {
-      w[v] = Simd::mul(Simd::load(pass.scores + q * kTile + v * Simd::kLanes), scales[v]);
-      largest = Simd::max(largest, Simd::abs(w[v]));
-    }
-    const Units units = units_of(Simd::hmax(largest), bits);
-    I integers[kVectors];
-    for (int v = 0; v < kVectors; ++v) {
-      integers[v] = Simd::to_int(Simd::mul(w[v], Simd::set1(units.per_unit)));
-    }
-    const int at = group * Simd::kQueries + q;
-    Simd::pack_words(integers, bits, pass.weight_words + at * kWeightWords);
-    pass.weight_unit[at] = units.unit * pass.v_unit;
-    pass.weight_offset[at] = offset_of(integers, kVectors, bits);
-  }
+  return {largest > kQueryMin ? most / largest : 0.0f, largest * (1.0f / most)};
 }
 
 inline void prepare(const QueryBlock& queries, const KvView& kv) {
@@ -234,21 +264,22 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
     }
     int32_t* const words = queries.q_words + q * queries.q_stride;
     for (int e = 0; e < d; e += kTile) {
-      I part[kVectors];
-      for (int v = 0; v < kVectors; ++v) part[v] = Simd::load_int(integers + e + v * Simd::kLanes);
+      I part[1][kVectors];
+      for (int v = 0; v < kVectors; ++v) {
+        part[0][v] = Simd::load_int(integers + e + v * Simd::kLanes);
+      }
       Simd::pack_words(part, bits, words + e / Simd::word_entries(bits));
       constexpr int kGroupVectors = kKeyGroup / Simd::kLanes;
       for (int v = 0; v < kVectors; v += kGroupVectors) {
         queries.q_offset[q * kKeyGroupsMax + e / kKeyGroup + v / kGroupVectors] =
-            offset_of(part + v, kGroupVectors, bits);
+            offset_of(part[0] + v, kGroupVectors, bits);
       }
     }
   }
 }
 
 inline Simd::Table table_of(const HalfView& half, int book_bits) {
-  static constexpr int8_t kNone[1] = {0};  // 16 and 8 bits look nothing up
-  return half.levels == nullptr ? Simd::make_table(kNone, 1)
+  return half.levels == nullptr ? Simd::Table{Simd::zero_int()}  // 16 and 8 bits look nothing up
                                 : Simd::make_table(half.levels, 1 << (half.bits + book_bits));
 }
 
@@ -294,17 +325,20 @@ inline void attend_tile(const QueryBlock& queries,
   int visible[Simd::kQueries];
   pass.n_visible = 0;
   for (int q = 0; q < n; ++q) {
-    const int64_t position = queries.first_position + (first + q) / queries.group;
-    const int64_t count = sealed ? kTile : position - pass.tile.position + 1;
-    visible[q] = count < 0 ? 0 : count > kTile ? kTile : static_cast<int>(count);
+    visible[q] = kTile;
+    if (!sealed) {
+      const int64_t position = queries.first_position + (first + q) / queries.group;
+      const int64_t count = position - pass.tile.position + 1;
+      visible[q] = count < 0 ? 0 : count > kTile ? kTile : static_cast<int>(count);
+    }
     if (visible[q] > pass.n_visible) pass.n_visible = visible[q];
   }
   if (pass.n_visible == 0) return;
   const int d = queries.head_dim;
   alignas(64) float scores[Simd::kQueries * kTile];
-  alignas(64) int32_t weight_words[kValueGroupsMax * Simd::kQueries * kWeightWords];
-  int32_t weight_offset[kValueGroupsMax * Simd::kQueries];
-  float weight_unit[kValueGroupsMax * Simd::kQueries];
+  alignas(64) int32_t weight_words[kValueGroupsMax * Simd::kQueries * kTile / 2];
+  alignas(64) int32_t weight_offset[kValueGroupsMax * Simd::kQueries + Simd::kLanes];
+  alignas(64) float weight_unit[Simd::kLanes];
   pass.head_dim = d;
   pass.q_float = queries.q_float + first * d;
   pass.q_words = queries.q_words + first * queries.q_stride;
@@ -315,25 +349,18 @@ inline void attend_tile(const QueryBlock& queries,
   pass.weight_words = weight_words;
   pass.weight_offset = weight_offset;
   pass.weight_unit = weight_unit;
-  pass.o = state.o + first * d;
+  pass.visible = visible;
+  pass.state = {state.o + first * d, state.m + first, state.l + first, state.l_lanes + first * 16};
 
   const HalfView& k = sealed ? kv.sealed_k : kv.hot_k;
   const HalfView& v = sealed ? kv.sealed_v : kv.hot_v;
   pass_table(k.bits).score[n](pass);
-  for (int q = 0; q < n; ++q) {
-    float* const mine = scores + q * kTile;
-    if (queries.bias.tile != nullptr) add_bias(queries, first + q, pass.tile.position, mine);
-    if (visible[q] == 0) {
-      for (int i = 0; i < kTile; ++i) mine[i] = 0.0f;
-    } else {
-      softmax_tile(mine, visible[q], state.m[first + q], state.l_lanes + (first + q) * 16,
-                   pass.o + q * d, d);
-    }
+  for (int q = 0; q < n && queries.bias.tile != nullptr; ++q) {
+    add_bias(queries, first + q, pass.tile.position, scores + q * kTile);
   }
-  for (int group = 0; v.bits != 16 && group * kValueGroup < d; ++group) {
-    quantise_weights(pass, v.bits, group, n);
-  }
-  pass_table(v.bits).sum[n](pass);
+  const PassTable& of_values = pass_table(v.bits);
+  of_values.weigh[n](pass);
+  of_values.sum[n](pass);
 }
 
 inline void attend_part(const QueryBlock& queries,

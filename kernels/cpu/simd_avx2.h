@@ -33,6 +33,20 @@ struct Simd {
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
   }
+  // Lane q: the largest of x[q].
+  template <int kQ>
+  static F hmax_each(const F (&x)[kQ]) {
+    const F x1 = x[kQ > 1 ? 1 : 0], x2 = x[kQ > 2 ? 2 : 0], x3 = x[kQ > 3 ? 3 : 0];
+    const F a = max(_mm256_unpacklo_ps(x[0], x1), _mm256_unpackhi_ps(x[0], x1));
+    const F b = max(_mm256_unpacklo_ps(x2, x3), _mm256_unpackhi_ps(x2, x3));
+    const F c = max(_mm256_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0)),
+                    _mm256_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2)));
+    return max(c, _mm256_permute2f128_ps(c, c, 1));
+  }
+  // kQueries floats, twice.
+  static F load_queries(const float* p) {
+    return _mm256_broadcast_ps(reinterpret_cast<const __m128*>(p));
+  }
   static float hsum(F x) {
     __m128 y = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     y = _mm_add_ps(y, _mm_movehl_ps(y, y));
@@ -50,8 +64,8 @@ struct Simd {
   static F scale_pow2(F p, F n, F x) {
     const I exponent =
         _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    const F small = _mm256_cmp_ps(x, _mm256_set1_ps(-126.0f), _CMP_LT_OQ);
-    return _mm256_andnot_ps(small, _mm256_mul_ps(p, _mm256_castsi256_ps(exponent)));
+    const F keep = _mm256_cmp_ps(x, _mm256_set1_ps(-126.0f), _CMP_GE_OQ);
+    return _mm256_and_ps(keep, _mm256_mul_ps(p, _mm256_castsi256_ps(exponent)));
   }
 
   static I zero_int() { return _mm256_setzero_si256(); }
@@ -64,6 +78,8 @@ struct Simd {
     y = _mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(1, 0, 3, 2)));
     return _mm_cvtsi128_si32(_mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(2, 3, 0, 1))));
   }
+  template <int kQ>
+  static void store_offsets(int32_t*, const I (&)[kQ]) {}  // levels have none
   static I to_int(F x) { return _mm256_cvtps_epi32(x); }
   static F to_float(I x) { return _mm256_cvtepi32_ps(x); }
   // sum + low halves' product + high halves' product, per lane. The barrier keeps GCC from adding
@@ -89,6 +105,17 @@ struct Simd {
     return _mm256_cvtph_ps(
         _mm_and_si128(_mm_srai_epi16(upper, 1), _mm_set1_epi16(static_cast<int16_t>(kKeep))));
   }
+  // Logarithms of the largest size of each lane's scales, n rows of 32 without codebooks. Of a
+  // byte's seven bits, a float of 4 and 3, an eighth is the logarithm but for 15 and at most
+  // 0.0861.
+  static F log2_scales(const uint8_t* p, int n) {
+    __m128i largest = _mm_setzero_si128();
+    for (int row = 0; row < n; ++row) {
+      const auto* const at = reinterpret_cast<const __m128i*>(p + row * kTile);
+      largest = _mm_max_epu8(largest, _mm_and_si128(_mm_loadl_epi64(at), _mm_set1_epi8(0x7f)));
+    }
+    return fma(to_float(_mm256_cvtepu8_epi32(largest)), set1(0.125f), set1(0.0861f - 15.0f));
+  }
   // Their codebooks, in each byte of a lane above the place of a code: or-ed, an index of the
   // table.
   template <int kBits, int kBookBits>
@@ -113,22 +140,25 @@ struct Simd {
   static constexpr int word_entries(int) { return 2; }
   static constexpr int coefficient_max(int) { return 32767; }
   static constexpr int level_offset(int) { return 0; }
-  // 32 integers, one per depth entry, in the order in which codes unpack. A word's halves are
-  // entries 2 apart in each 4 (8 bits), 4 apart in each 8 (4 bits) or 8 apart in each 16 (2 and 3
-  // bits).
-  static void pack_words(const I (&integers)[4], int bits, int32_t* words) {
-    pack_pairs(integers[0], integers[1], bits, words);
-    pack_pairs(integers[2], integers[3], bits, words + 8);
+  // Of each query 32 integers, one per depth entry, in the order in which codes unpack. A word's
+  // halves are entries 2 apart in each 4 (8 bits), 4 apart in each 8 (4 bits) or 8 apart in each 16
+  // (2 and 3 bits).
+  template <int kQ>
+  static void pack_words(const I (&integers)[kQ][4], int bits, int32_t* words) {
+    for (int q = 0; q < kQ; ++q) {
+      pack_pairs(integers[q][0], integers[q][1], bits, words + 16 * q);
+      pack_pairs(integers[q][2], integers[q][3], bits, words + 16 * q + 8);
+    }
   }
 
   // --- codes -> int16 levels ---
   struct Table {
     I bytes;  // the levels of all codebooks, repeated to fill each half of 16
   };
-  static Table make_table(const int8_t* levels, int n) {
-    alignas(32) int8_t bytes[32];
-    for (int i = 0; i < 32; ++i) bytes[i] = levels[i % n];
-    return {load_int(bytes)};
+  static Table make_table(const int8_t* levels, int n) {  // n a power of two, from 4 on
+    alignas(32) int32_t words[8];
+    for (int i = 0; i < 8; ++i) __builtin_memcpy(words + i, levels + (4 * i & (n - 1)), 4);
+    return {load_int(words)};
   }
 
   struct Packed {

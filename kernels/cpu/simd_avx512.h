@@ -40,11 +40,42 @@ struct Simd {
   static __m256 high_half(F x) {
     return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1));
   }
+  // Lane q of the result: the lanes of x[q] folded by `op`.
+  template <int kQ, class Op>
+  static F fold_each(const F (&x)[kQ], Op op) {
+    // Each quarter: what four lanes of each of four queries fold to.
+    const F y = fold_four(x[0], x[kQ > 1 ? 1 : 0], x[kQ > 2 ? 2 : 0], x[kQ > 3 ? 3 : 0], op);
+    F z = y;
+    if constexpr (kQ > 4) {
+      z = fold_four(x[4], x[kQ > 5 ? 5 : 4], x[kQ > 6 ? 6 : 4], x[kQ > 7 ? 7 : 4], op);
+    }
+    const F halves = op(_mm512_shuffle_f32x4(y, z, _MM_SHUFFLE(1, 0, 1, 0)),
+                        _mm512_shuffle_f32x4(y, z, _MM_SHUFFLE(3, 2, 3, 2)));
+    return op(_mm512_shuffle_f32x4(halves, halves, _MM_SHUFFLE(2, 0, 2, 0)),
+              _mm512_shuffle_f32x4(halves, halves, _MM_SHUFFLE(3, 1, 3, 1)));
+  }
+  template <class Op>
+  static F fold_four(F x0, F x1, F x2, F x3, Op op) {
+    const F a = op(_mm512_unpacklo_ps(x0, x1), _mm512_unpackhi_ps(x0, x1));
+    const F b = op(_mm512_unpacklo_ps(x2, x3), _mm512_unpackhi_ps(x2, x3));
+    return op(_mm512_shuffle_ps(a, b, _MM_SHUFFLE(1, 0, 1, 0)),
+              _mm512_shuffle_ps(a, b, _MM_SHUFFLE(3, 2, 3, 2)));
+  }
+  // kQueries floats, twice.
+  static F load_queries(const float* p) {
+    const F low = _mm512_castps256_ps512(_mm256_loadu_ps(p));
+    return _mm512_shuffle_f32x4(low, low, _MM_SHUFFLE(1, 0, 1, 0));
+  }
   static float hmax(F x) {
     const __m256 z = _mm256_max_ps(low_half(x), high_half(x));
     __m128 y = _mm_max_ps(_mm256_castps256_ps128(z), _mm256_extractf128_ps(z, 1));
     y = _mm_max_ps(y, _mm_movehl_ps(y, y));
     return _mm_cvtss_f32(_mm_max_ss(y, _mm_movehdup_ps(y)));
+  }
+  // Lane q: the largest of x[q].
+  template <int kQ>
+  static F hmax_each(const F (&x)[kQ]) {
+    return fold_each(x, [](F a, F b) { return max(a, b); });
   }
   static float hsum(F x) {
     const __m256 z = _mm256_add_ps(low_half(x), high_half(x));
@@ -78,6 +109,16 @@ struct Simd {
     y = _mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(1, 0, 3, 2)));
     return _mm_cvtsi128_si32(_mm_add_epi32(y, _mm_shuffle_epi32(y, _MM_SHUFFLE(2, 3, 0, 1))));
   }
+  // offsets[q]: what sums start from whose coefficients are the lanes of x[q], added up.
+  template <int kQ>
+  static void store_offsets(int32_t* offsets, const I (&x)[kQ]) {
+    F lanes[kQ];
+    for (int q = 0; q < kQ; ++q) lanes[q] = _mm512_castsi512_ps(x[q]);
+    const I sums = _mm512_castps_si512(fold_each(lanes, [](F a, F b) {
+      return _mm512_castsi512_ps(add_int(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+    }));
+    store_int(offsets, _mm512_sub_epi32(zero_int(), _mm512_slli_epi32(sums, 7)));
+  }
   static I to_int(F x) { return _mm512_cvtps_epi32(x); }
   static F to_float(I x) { return _mm512_cvtepi32_ps(x); }
   // sum + the products of a lane's four bytes, or at 8 bits two halves.
@@ -96,10 +137,21 @@ struct Simd {
   template <int kBookBits>
   static F load_scales(const uint8_t* p) {
     constexpr int kKeep = 0x8000 | largest_scale(kBookBits) << 7;
-    const __m256i upper = _mm256_slli_epi16(
-        _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 8);
-    return _mm512_cvtph_ps(_mm256_and_si256(_mm256_srai_epi16(upper, 1),
-                                            _mm256_set1_epi16(static_cast<int16_t>(kKeep))));
+    // Sign-extended and 7 up, a byte has its sign on top.
+    const __m256i wide = _mm256_slli_epi16(
+        _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 7);
+    return _mm512_cvtph_ps(_mm256_and_si256(wide, _mm256_set1_epi16(static_cast<int16_t>(kKeep))));
+  }
+  // Logarithms of the largest size of each lane's scales, n rows of 32 without codebooks. Of a
+  // byte's seven bits, a float of 4 and 3, an eighth is the logarithm but for 15 and at most
+  // 0.0861.
+  static F log2_scales(const uint8_t* p, int n) {
+    __m128i largest = _mm_setzero_si128();
+    for (int row = 0; row < n; ++row) {
+      const auto* const at = reinterpret_cast<const __m128i*>(p + row * kTile);
+      largest = _mm_max_epu8(largest, _mm_and_si128(_mm_loadu_si128(at), _mm_set1_epi8(0x7f)));
+    }
+    return fma(to_float(_mm512_cvtepu8_epi32(largest)), set1(0.125f), set1(0.0861f - 15.0f));
   }
   // Their codebooks, in each byte of a lane above the place of a code: an index of the table.
   template <int kBits, int kBookBits>
@@ -126,25 +178,44 @@ struct Simd {
   static constexpr int coefficient_max(int bits) { return bits == 8 ? 32767 : 127; }
   // vpdpbusd wants one side unsigned: levels are looked up so much too large.
   static constexpr int level_offset(int bits) { return bits == 8 ? 0 : 128; }
-  // 32 integers, one per depth entry, in the order in which codes unpack. The bytes of a word are
-  // entries 2 apart in each 8 (4 bits) or 4 apart in each 16 (2 and 3 bits); its halves, at 8 bits,
-  // 2 apart in each 4.
-  static void pack_words(const I (&integers)[2], int bits, int32_t* words) {
+  // Of each query 32 integers, one per depth entry, in the order in which codes unpack. The bytes
+  // of a word are entries 2 apart in each 8 (4 bits) or 4 apart in each 16 (2 and 3 bits); its
+  // halves, at 8 bits, 2 apart in each 4. Writes whole vectors: an odd query's are followed by a
+  // copy.
+  template <int kQ>
+  static void pack_words(const I (&integers)[kQ][2], int bits, int32_t* words) {
     if (bits == 8) {
-      for (int i = 0; i < 2; ++i) {
-        pack_pairs(_mm512_castsi512_si256(integers[i]), _mm512_extracti64x4_epi64(integers[i], 1),
-                   bits, words + 8 * i);
+      for (int i = 0; i < 2 * kQ; ++i) {
+        const I x = integers[i / 2][i % 2];
+        pack_pairs(_mm512_castsi512_si256(x), _mm512_extracti64x4_epi64(x, 1), bits, words + 8 * i);
       }
       return;
     }
-    const __m128i order = bits == 4
-                              ? _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15)
-                              : _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    for (int i = 0; i < 2; ++i) {
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(words + 4 * i),
-                       _mm_shuffle_epi8(_mm512_cvtepi32_epi8(integers[i]), order));
+    const I order = load_int(bits == 4 ? kOrder4.bytes : kOrder23.bytes);
+    I pairs[kQ];
+    for (int q = 0; q < kQ; ++q) pairs[q] = _mm512_packs_epi32(integers[q][0], integers[q][1]);
+    for (int q = 0; q < kQ; q += 2) {
+      const I bytes = _mm512_packs_epi16(pairs[q], pairs[q + 1 < kQ ? q + 1 : q]);
+      store_int(words + 8 * q, _mm512_permutexvar_epi8(order, bytes));
     }
   }
+  // Where the bytes of two queries' words lie after packing: each quarter of a vector holds 4
+  // entries of the first 16 and 4 of the others, of one query and then of the other.
+  struct PackOrder {
+    alignas(64) uint8_t bytes[64];
+  };
+  static constexpr PackOrder pack_order(int apart) {
+    PackOrder order{};
+    for (int i = 0; i < 64; ++i) {
+      const int word = i % 32 / 4;
+      const int entry = word / apart * 4 * apart + i % 4 * apart + word % apart;
+      order.bytes[i] =
+          static_cast<uint8_t>(entry % 16 / 4 * 16 + i / 32 * 8 + entry / 16 * 4 + entry % 4);
+    }
+    return order;
+  }
+  static const PackOrder kOrder4;   // 4 bits
+  static const PackOrder kOrder23;  // 2 and 3 bits
 
   // --- codes -> levels in bytes ---
   // A byte permutation ignores index bits above the sixth, so with the table repeated to 64 entries
@@ -152,10 +223,10 @@ struct Simd {
   struct Table {
     I bytes;
   };
-  static Table make_table(const int8_t* levels, int n) {
-    alignas(64) uint8_t bytes[64];
-    for (int i = 0; i < 64; ++i) bytes[i] = static_cast<uint8_t>(levels[i % n] + 128);
-    return {load_int(bytes)};
+  static Table make_table(const int8_t* levels, int n) {  // n a power of two, from 4 on
+    alignas(64) int32_t words[16];
+    for (int i = 0; i < 16; ++i) __builtin_memcpy(words + i, levels + (4 * i & (n - 1)), 4);
+    return {_mm512_xor_si512(load_int(words), _mm512_set1_epi8(-128))};
   }
 
   struct Packed {
@@ -196,5 +267,8 @@ struct Simd {
     levels[0] = _mm512_permutexvar_epi8(codes, table.bytes);
   }
 };
+
+inline constexpr Simd::PackOrder Simd::kOrder4 = Simd::pack_order(2);
+inline constexpr Simd::PackOrder Simd::kOrder23 = Simd::pack_order(4);
 
 }  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE
