@@ -1,0 +1,159 @@
+#pragma once
+// What the CUDA backend (ordinary C++) and its kernels say to each other: plain structs of device
+// pointers and sizes, and one function per kernel that puts it on a stream. No CUDA header is
+// needed here, so that the same kernels run in tests on the CPU. Pointers are borrowed until the
+// stream has passed the kernel. Engine thread only.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "config/result.h"
+
+struct CUstream_st;
+
+namespace tq::kernels::cuda {
+
+using Stream = CUstream_st*;  // cudaStream_t
+
+inline constexpr int kTile = 32;         // tokens per tile: quant::kTileTokens
+inline constexpr int kKeyGroup = 16;     // quant::kKeyGroup
+inline constexpr int kValueGroup = 64;   // quant::kValueGroup
+inline constexpr int kHeadDimMax = 256;  // limits::kHeadDimMax
+inline constexpr int kLevelsMax = 16;    // quant::kLevelsMax
+inline constexpr int kBooksMax = 4;
+inline constexpr int kGroupHeadsMax = 16;  // query heads per KV head
+
+// One half (K or V) of a block: where its tiles lie and how they are coded. Bytes; a tile of KV
+// head h lies at offset + h * head_stride + tile * tile_bytes, its scales and exponent likewise.
+struct HalfView {
+  int32_t bits = 16;      // 16, 8, 4, 3 or 2
+  int32_t book_bits = 0;  // of a scale byte: quant::ScaleFormat
+  uint32_t offset = 0;    // from the block's start
+  uint32_t head_stride = 0;
+  uint32_t tile_bytes = 0;
+  uint32_t scale_offset = 0;  // from the start of the block's scales; none at 16 bits
+  uint32_t scale_head_stride = 0;
+  uint32_t scale_tile_bytes = 0;  // [n_groups][32 tokens]
+  uint32_t exponent_offset = 0;   // one byte per tile
+  uint32_t exponent_head_stride = 0;
+  int8_t levels[kLevelsMax] = {};  // [book][2^bits]; unused at 16 and 8 bits
+};
+
+// Both pools in one layer. A block's part lies at its id times the stride.
+struct StoreView {
+  std::byte* hot = nullptr;
+  std::byte* codes = nullptr;
+  uint8_t* scales = nullptr;
+  size_t hot_stride = 0;
+  size_t codes_stride = 0;
+  size_t scales_stride = 0;
+  int32_t n_kv_heads = 0;
+  int32_t head_dim = 0;
+  int32_t tiles_per_block = 1;
+  HalfView hot_k, hot_v, sealed_k, sealed_v;
+};
+
+// quant::Rotation. No signs and no matrix: rows are not rotated.
+struct RotationView {
+  const float* signs = nullptr;    // Hadamard: [2 rounds][head_dim]
+  const float* forward = nullptr;  // QR: [head_dim, head_dim], y = sum_i x_i forward[i]
+  const float* inverse = nullptr;
+};
+
+// Where a row of the step goes.
+struct TokenSlot {
+  int32_t block = 0;  // hot
+  int32_t slot = 0;
+  int32_t clears_next = 0;  // 1: the next slot shares its words and is not written in this step
+};
+
+// kernels/paged_batch.h on the device, and where each row is written. Made once per step.
+struct StepView {
+  int32_t n_tokens = 0;
+  int32_t n_seqs = 0;
+  const int32_t* token_indptr = nullptr;
+  const int32_t* first_position = nullptr;
+  const int32_t* hot_indptr = nullptr;
+  const int32_t* hot_blocks = nullptr;
+  const int32_t* hot_first = nullptr;
+  const int32_t* sealed_indptr = nullptr;
+  const int32_t* sealed_blocks = nullptr;
+  const int32_t* sealed_first = nullptr;  // position of each sealed block's slot 0
+  const TokenSlot* slots = nullptr;       // [n_tokens]
+};
+
+// rows [n_rows, head_dim] -> out, which may be rows.
+struct RotateParams {
+  RotationView rotation;
+  const float* rows = nullptr;
+  float* out = nullptr;
+  int32_t n_rows = 0;
+  int32_t head_dim = 0;
+  bool inverse = false;
+};
+Result<void> launch_rotate(const RotateParams& params, Stream stream);
+
+struct AppendParams {
+  StoreView store;
+  RotationView rotation;
+  StepView step;
+  const float* k = nullptr;  // [n_tokens, n_kv_heads, head_dim], not rotated
+  const float* v = nullptr;
+};
+Result<void> launch_append(const AppendParams& params, Stream stream);
+
+// quant::RowCodec of one half, for sealing. A cell is 128 steps of 1/16 level; it holds at most one
+// boundary: steps above `boundary` have code + 1.
+struct CodecView {
+  struct Cell {
+    int16_t boundary;
+    int8_t code;
+    int8_t level[2];  // of code and of code + 1
+    int8_t unused[3];
+  };
+  static constexpr int kCells = 32;
+  const Cell* cells = nullptr;  // [book][kCells]; null at 8 bits
+  float search_from = 0.0f;     // quant::ScaleSearch
+  int32_t n_candidates = 0;
+};
+
+// Codes one hot block into a sealed one, in all layers.
+struct SealParams {
+  StoreView store;  // of layer 0
+  size_t hot_layer_stride = 0;
+  size_t codes_layer_stride = 0;
+  size_t scales_layer_stride = 0;
+  int32_t n_layers = 0;
+  int32_t hot = 0;
+  int32_t sealed = 0;
+  CodecView k, v;
+  int32_t* bad = nullptr;  // set to 1 where a row holds NaN or infinity; else left as it is
+};
+Result<void> launch_seal(const SealParams& params, Stream stream);
+
+// Rows of one sequence and KV head over tiles [first_tile, end_tile) of its sealed, then hot ones.
+struct AttendItem {
+  int32_t seq = 0;
+  int32_t kv_head = 0;
+  int32_t row = 0;  // first row, from the sequence's first in this step
+  int32_t n_rows = 0;
+  int32_t first_tile = 0;
+  int32_t end_tile = 0;
+  int32_t state = -1;  // index of the partial state to write; -1: not split, writes the output
+};
+
+struct AttendParams {
+  StoreView store;
+  RotationView rotation;
+  StepView step;
+  const AttendItem* items = nullptr;
+  int32_t n_items = 0;
+  int32_t n_heads = 0;
+  float scale_log2 = 0.0f;   // softmax scale * log2(e): scores are powers of two
+  const float* q = nullptr;  // [n_tokens, n_heads, head_dim], not rotated
+  float* out = nullptr;      // the same shape
+  float* workspace = nullptr;
+};
+Result<void> launch_attend(const AttendParams& params, Stream stream);
+
+}  // namespace tq::kernels::cuda
