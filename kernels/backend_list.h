@@ -17,6 +17,7 @@ struct BackendEntry {
   std::string_view missing;  // why it cannot run here; empty where it can
   Result<std::unique_ptr<PagedAttention>> (*make)(const AttentionOptions& options) = nullptr;
   LayerKernels layer;  // all null where the backend is no CPU's
+  bool on_device = false;     // spans lie in a device's memory, so it is never "auto"
 };
 
 // Each from its own translation unit, chosen by CMake.

@@ -7,10 +7,12 @@
 namespace tq::kernels {
 namespace {
 
-// Best first. "scalar" is last: it is the specification, not a way to serve.
+// Best first of those that work in ordinary memory, then "cuda". "scalar" is last: it is the
+// specification, not a way to serve.
 std::vector<BackendEntry> all_backends() {
-  std::vector<BackendEntry> entries{cuda_backend()};
+  std::vector<BackendEntry> entries;
   for (const BackendEntry& entry : simd_backends()) entries.push_back(entry);
+  entries.push_back(cuda_backend());
   entries.push_back(scalar_backend());
   return entries;
 }
@@ -24,11 +26,12 @@ std::string join_available() {
   return text;
 }
 
-// The entry of that name, or for "auto" the best that can run here and has what `offers` looks for.
+// The entry of that name, or for "auto" the best in ordinary memory that can run here and has what
+// `offers` looks for.
 Result<BackendEntry> find_entry(std::string_view name, bool (*offers)(const BackendEntry&)) {
   for (const BackendEntry& entry : all_backends()) {
     const bool usable = entry.missing.empty() && offers(entry);
-    if (name == "auto" && usable) return entry;
+    if (name == "auto" && usable && !entry.on_device) return entry;
     if (name != entry.name) continue;
     if (usable) return entry;
     return Error{Code::kUnsupported,

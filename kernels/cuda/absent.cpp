@@ -7,7 +7,8 @@ BackendEntry cuda_backend() noexcept {
   return {.name = "cuda",
           .missing = "this build has no CUDA backend; build with -DTQ_CUDA=ON",
           .make = nullptr,
-          .layer = {}};
+          .layer = {},
+          .on_device = true};
 }
 
 }  // namespace tq::kernels

@@ -102,18 +102,14 @@ struct AppendParams {
 };
 Result<void> launch_append(const AppendParams& params, Stream stream);
 
-// quant::RowCodec of one half, for sealing. A cell is 128 steps of 1/16 level; it holds at most one
-// boundary: steps above `boundary` have code + 1.
+// quant::RowCodec of one half, for sealing. A cell is 128 steps of 1/16 level and holds at most one
+// boundary (quant/row_codec.cpp): steps above it have the code of the cell + 1.
 struct CodecView {
-  struct Cell {
-    int16_t boundary;
-    int8_t code;
-    int8_t level[2];  // of code and of code + 1
-    int8_t unused[3];
-  };
   static constexpr int kCells = 32;
-  const Cell* cells = nullptr;  // [book][kCells]; null at 8 bits
-  float search_from = 0.0f;     // quant::ScaleSearch
+  static constexpr int kCellSteps = 128;
+  const uint32_t* cells = nullptr;  // [book][kCells]: boundary, upper level, lower level: 16, 8, 8
+  const uint8_t* codes = nullptr;   // [book][kCells], below the boundary; both null at 8 bits
+  float search_from = 0.0f;         // quant::ScaleSearch
   int32_t n_candidates = 0;
 };
 

@@ -1,0 +1,261 @@
+#include "kernels/cuda/cuda_backend.h"
+
+#include <cstring>
+#include <limits>
+#include <numbers>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kernels/batch_check.h"
+#include "kernels/cpu/store_codec.h"
+#include "kernels/cuda/device.h"
+#include "kernels/cuda/step_upload.h"
+#include "kernels/cuda/store_view.h"
+
+namespace tq::kernels::cuda {
+namespace {
+
+constexpr uint64_t kStagingBytesMin = 64 << 10;
+
+// Device memory that grows in plan().
+struct Buffer {
+  KvArena::Region region{nullptr, nullptr};
+  uint64_t n_bytes = 0;
+};
+
+// Pinned memory on its way to the device. Two are used in turn: the host prepares a step while the
+// copy of the one before may still wait for its turn on the stream.
+struct Staging {
+  Buffer pinned;
+  Mark copied;
+};
+
+class Plan final : public AttnPlan {
+ public:
+  const PagedBatch& batch() const noexcept override { return value; }
+  PagedBatch value;
+  StepView view;
+};
+
+class CudaBackend final : public DeviceAttention {
+ public:
+  CudaBackend(const AttentionOptions& options, cpu::StoreCodec store, Stream stream)
+      : options_(options),
+        store_(std::move(store)),
+        stream_(stream),
+        view_(make_store_view(store_)) {}
+  Result<void> prepare();
+
+  std::string_view name() const noexcept override { return "cuda"; }
+  const quant::BlockLayout& layout() const noexcept override { return store_.layout(); }
+  Result<KvArena> allocate(PoolSizes sizes) override;
+  Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override;
+  Result<void> append(const AppendCall& call) override;
+  Result<void> seal(const SealCall& call) override;
+  Result<void> attend(const AttendCall& call) override;
+
+  Result<KvArena::Region> allocate_bytes(std::string_view what, uint64_t n_bytes) override {
+    return allocate_device(what, n_bytes);
+  }
+  Result<void> write(std::byte* to, std::span<const std::byte> from) override;
+  Result<void> read(std::span<std::byte> to, const std::byte* from) override;
+  Result<void> wait() override { return cuda::wait(stream_); }
+
+ private:
+  Result<void> upload_rotation();
+  Result<CodecView> upload_codec(const quant::RowCodec* codec);
+  template <class T>
+  Result<const T*> upload_constant(std::span<const T> values);
+  Result<void> upload_step(std::span<const std::byte> bytes);
+
+  AttentionOptions options_;
+  cpu::StoreCodec store_;
+  Stream stream_;
+  StoreView view_;  // without pointers
+  RotationView rotation_;
+  CodecView k_codec_, v_codec_;
+  std::vector<KvArena::Region> constants_;
+  KvArena::Region bad_{nullptr, nullptr};  // SealParams::bad
+  StepUpload upload_;
+  std::vector<Staging> staging_;
+  size_t next_staging_ = 0;
+  Buffer step_;
+  Plan plan_;
+  std::vector<uint8_t> written_;
+};
+
+Result<void> CudaBackend::prepare() {
+  TQ_TRY(upload_rotation());
+  TQ_ASSIGN(k_codec_, upload_codec(store_.k_codec()));
+  TQ_ASSIGN(v_codec_, upload_codec(store_.v_codec()));
+  TQ_ASSIGN(bad_, allocate_device("flags", sizeof(int32_t)));
+  for (int i = 0; i < 2; ++i) {
+    TQ_ASSIGN(Mark copied, Mark::create());
+    staging_.push_back({.pinned = {}, .copied = std::move(copied)});
+  }
+  return {};
+}
+
+template <class T>
+Result<const T*> CudaBackend::upload_constant(std::span<const T> values) {
+  TQ_ASSIGN(KvArena::Region region, allocate_device("constants", values.size_bytes()));
+  auto* const start = region.get();
+  TQ_TRY(write(start, std::as_bytes(values)));
+  constants_.push_back(std::move(region));
+  return reinterpret_cast<const T*>(start);
+}
+
+Result<void> CudaBackend::upload_rotation() {
+  const quant::Rotation* const rotation = store_.rotation();
+  if (rotation == nullptr) return {};
+  if (rotation->kind() == RotationKind::kHadamard) {
+    std::vector<float> signs;
+    for (int round = 0; round < quant::Rotation::kHadamardRounds; ++round) {
+      const std::span<const float> of_round = rotation->signs(round);
+      signs.insert(signs.end(), of_round.begin(), of_round.end());
+    }
+    TQ_ASSIGN(rotation_.signs, upload_constant(std::span<const float>(signs)));
+    return {};
+  }
+  const auto n = static_cast<size_t>(rotation->dim());
+  const std::span<const float> matrix = rotation->matrix();
+  std::vector<float> transposed(matrix.size());
+  for (size_t i = 0; i < n; ++i) {
+    for (size_t j = 0; j < n; ++j) transposed[j * n + i] = matrix[i * n + j];
+  }
+  TQ_ASSIGN(rotation_.forward, upload_constant(std::span<const float>(transposed)));
+  TQ_ASSIGN(rotation_.inverse, upload_constant(matrix));
+  return {};
+}
+
+Result<CodecView> CudaBackend::upload_codec(const quant::RowCodec* codec) {
+  CodecView view;
+  if (codec == nullptr) return view;
+  view.search_from = codec->search().from;
+  view.n_candidates = codec->search().n_candidates;
+  const CellTables tables = make_cells(*codec);
+  if (tables.cells.empty()) return view;
+  TQ_ASSIGN(view.cells, upload_constant(std::span<const uint32_t>(tables.cells)));
+  TQ_ASSIGN(view.codes, upload_constant(std::span<const uint8_t>(tables.codes)));
+  return view;
+}
+
+Result<KvArena> CudaBackend::allocate(PoolSizes sizes) {
+  if (sizes.hot_blocks < 0 || sizes.sealed_blocks < 0) {
+    return Error{Code::kInvalidArgument, "a pool cannot have a negative number of blocks", "sizes"};
+  }
+  const ArenaBytes parts = arena_parts(layout(), sizes);
+  TQ_ASSIGN(KvArena::Region hot, allocate_device("hot blocks", parts.hot));
+  TQ_ASSIGN(KvArena::Region codes, allocate_device("sealed blocks", parts.codes));
+  TQ_ASSIGN(KvArena::Region scales, allocate_device("scales", parts.scales));
+  return KvArena(layout(), sizes, std::move(hot), std::move(codes), std::move(scales));
+}
+
+Result<void> CudaBackend::upload_step(std::span<const std::byte> bytes) {
+  const auto with_room = [&](uint64_t n) { return std::max(n + n / 2, kStagingBytesMin); };
+  Staging& staging = staging_[next_staging_];
+  next_staging_ = (next_staging_ + 1) % staging_.size();
+  TQ_TRY(staging.copied.wait());
+  if (staging.pinned.n_bytes < bytes.size()) {
+    const uint64_t n = with_room(bytes.size());
+    TQ_ASSIGN(staging.pinned.region, allocate_pinned(n));
+    staging.pinned.n_bytes = n;
+  }
+  if (step_.n_bytes < bytes.size()) {
+    const uint64_t n = with_room(bytes.size());
+    TQ_TRY(wait());  // kernels of the last step may still read it
+    TQ_ASSIGN(step_.region, allocate_device("block tables", n));
+    step_.n_bytes = n;
+  }
+  std::memcpy(staging.pinned.region.get(), bytes.data(), bytes.size());
+  TQ_TRY(copy(step_.region.get(), staging.pinned.region.get(), bytes.size(), stream_));
+  return staging.copied.set(stream_);
+}
+
+Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena& arena) {
+  TQ_TRY(check_arena(layout(), &arena));
+  TQ_TRY(check_batch(batch, arena, written_));
+  plan_.value = batch;
+  upload_.build(batch, layout().block_tokens());
+  TQ_TRY(upload_step(upload_.bytes()));
+  plan_.view = upload_.view(step_.region.get());
+  return &plan_;
+}
+
+Result<void> CudaBackend::append(const AppendCall& call) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_CHECK(call.plan == &plan_, "append() needs the last plan()");
+  TQ_TRY(check_append(call, plan_.value));
+  return launch_append({.store = in_layer(view_, *call.arena, call.layer),
+                        .rotation = rotation_,
+                        .step = plan_.view,
+                        .k = call.k.data(),
+                        .v = call.v.data()},
+                       stream_);
+}
+
+Result<void> CudaBackend::seal(const SealCall& call) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_TRY(check_seal(call));
+  const PoolSizes sizes = call.arena->sizes();
+  auto* const bad = reinterpret_cast<int32_t*>(bad_.get());
+  TQ_TRY(launch_seal(
+      {.store = in_layer(view_, *call.arena, 0),
+       .hot_layer_stride = static_cast<size_t>(sizes.hot_blocks) * view_.hot_stride,
+       .codes_layer_stride = static_cast<size_t>(sizes.sealed_blocks) * view_.codes_stride,
+       .scales_layer_stride = static_cast<size_t>(sizes.sealed_blocks) * view_.scales_stride,
+       .n_layers = layout().shape().n_layers,
+       .hot = raw(call.hot),
+       .sealed = raw(call.sealed),
+       .k = k_codec_,
+       .v = v_codec_,
+       .bad = bad},
+      stream_));
+  int32_t found = 0;
+  TQ_TRY(read(std::as_writable_bytes(std::span(&found, 1)), bad_.get()));
+  if (found == 0) return {};
+  found = 0;
+  TQ_TRY(write(bad_.get(), std::as_bytes(std::span(&found, 1))));
+  return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
+}
+
+Result<void> CudaBackend::attend(const AttendCall& call) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_CHECK(call.plan == &plan_, "attend() needs the last plan()");
+  TQ_TRY(check_attend(call, plan_.value, options_.n_heads));
+  if (call.key_bias != nullptr) {
+    return Error{Code::kUnsupported, "the CUDA backend adds no key bias", "--backend"};
+  }
+  return Error{Code::kUnsupported, "attend", "--backend"};
+}
+
+Result<void> CudaBackend::write(std::byte* to, std::span<const std::byte> from) {
+  TQ_TRY(copy(to, from.data(), from.size(), stream_));
+  return wait();
+}
+
+Result<void> CudaBackend::read(std::span<std::byte> to, const std::byte* from) {
+  TQ_TRY(copy(to.data(), from, to.size(), stream_));
+  return wait();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DeviceAttention>> make_device_attention(const AttentionOptions& options,
+                                                               Stream stream) {
+  TQ_TRY(check_options(options));
+  TQ_ASSIGN(cpu::StoreCodec store, cpu::StoreCodec::create(options));
+  if (options.shape.head_dim == 80) {
+    return Error{Code::kUnsupported, "the CUDA backend has head_dim 64, 96, 128 and 256, not 80",
+                 "head_dim"};
+  }
+  if (store.layout().hot_bytes() > std::numeric_limits<uint32_t>::max()) {
+    return Error{Code::kUnsupported, "a block's layer exceeds 4 GiB", "block_tokens"};
+  }
+  auto backend = std::make_unique<CudaBackend>(options, std::move(store), stream);
+  TQ_TRY(backend->prepare());
+  return std::unique_ptr<DeviceAttention>(std::move(backend));
+}
+
+}  // namespace tq::kernels::cuda

@@ -1,0 +1,42 @@
+#pragma once
+// From sizes known at run time to template arguments, and from a kernel to the stream. Host side.
+
+#include <cuda_runtime.h>
+
+#include <string>
+
+#include "config/result.h"
+#include "kernels/cuda/launch.h"
+
+namespace tq::kernels::cuda {
+
+struct Grid {
+  dim3 blocks;
+  dim3 threads;
+  size_t shared_bytes = 0;
+};
+
+template <class Params>
+Result<void> run_kernel(void (*kernel)(Params), const Grid& grid, Stream stream, Params params) {
+  void* arguments[] = {&params};
+  const cudaError_t status = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid.blocks,
+                                              grid.threads, arguments, grid.shared_bytes, stream);
+  if (status == cudaSuccess) return {};
+  return Error{Code::kInternal, std::string("CUDA, launch: ") + cudaGetErrorString(status),
+               "--backend"};
+}
+
+// launch.operator()<head_dim>(). Backends refuse other dimensions when they are made.
+template <class Launch>
+Result<void> for_head_dim(int head_dim, Launch launch) {
+  switch (head_dim) {
+    case 64: return launch.template operator()<64>();
+    case 96: return launch.template operator()<96>();
+    case 128: return launch.template operator()<128>();
+    case 256: return launch.template operator()<256>();
+    default: TQ_CHECK(false, "no kernel for this head_dim", head_dim);
+  }
+  return {};
+}
+
+}  // namespace tq::kernels::cuda

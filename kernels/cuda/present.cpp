@@ -1,0 +1,27 @@
+// The CUDA backend's entry of a build with CUDA. Whether there is a device is asked once.
+#include <string>
+
+#include "kernels/backend_list.h"
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/device.h"
+
+namespace tq::kernels {
+namespace {
+
+Result<std::unique_ptr<PagedAttention>> make_on_default_stream(const AttentionOptions& options) {
+  TQ_ASSIGN(std::unique_ptr<PagedAttention> backend, cuda::make_device_attention(options, nullptr));
+  return backend;
+}
+
+}  // namespace
+
+BackendEntry cuda_backend() noexcept {
+  static const std::string missing = cuda::missing_device();
+  return {.name = "cuda",
+          .missing = missing,
+          .make = make_on_default_stream,
+          .layer = {},
+          .on_device = true};
+}
+
+}  // namespace tq::kernels
