@@ -1,7 +1,7 @@
 # Debian's packages, as cmake/setup.sh installs them. Nothing is downloaded here.
 
 find_package(Threads REQUIRED)
-find_package(Boost 1.81 REQUIRED)
+find_package(Boost 1.81 REQUIRED COMPONENTS context)
 find_package(nlohmann_json 3.11 REQUIRED)
 find_package(spdlog 1.10 REQUIRED)
 find_package(Catch2 2.13 REQUIRED)
