@@ -1,12 +1,11 @@
 #pragma once
 // From sizes known at run time to template arguments, and from a kernel to the stream. Host side.
 
-#include <cuda_runtime.h>
-
 #include <string>
 
 #include "config/result.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.cuh"
 
 namespace tq::kernels::cuda {
 
@@ -17,13 +16,23 @@ struct Grid {
 };
 
 template <class Params>
-Result<void> run_kernel(void (*kernel)(Params), const Grid& grid, Stream stream, Params params) {
+Result<void> run_kernel(void (*kernel)(Params),
+                        const Grid& grid,
+                        [[maybe_unused]] Stream stream,
+                        Params params) {
+#if defined(__CUDACC__)
   void* arguments[] = {&params};
   const cudaError_t status = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid.blocks,
                                               grid.threads, arguments, grid.shared_bytes, stream);
   if (status == cudaSuccess) return {};
   return Error{Code::kInternal, std::string("CUDA, launch: ") + cudaGetErrorString(status),
                "--backend"};
+#else
+  simt::launch(
+      {.grid = grid.blocks, .block = grid.threads, .shared_bytes = grid.shared_bytes, .seed = 1},
+      [&] { kernel(params); });
+  return {};
+#endif
 }
 
 // launch.operator()<head_dim>(). Backends refuse other dimensions when they are made.

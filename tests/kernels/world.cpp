@@ -6,9 +6,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include "kernels/cpu/cpu_backend.h"
 #include "quant/random.h"
-#include "tests/kernels/avx512_emulated.h"
 
 namespace tq::kernels::test {
 namespace {
@@ -85,21 +83,6 @@ std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim) {
   }
   for (float& value : rows) value *= factor;
   return rows;
-}
-
-std::vector<std::string> backends_under_test() {
-  std::vector<std::string> names;
-  for (const std::string_view name : available_backends()) names.emplace_back(name);
-  if (std::find(names.begin(), names.end(), "avx2") != names.end())
-    names.emplace_back("avx512-emulated");
-  return names;
-}
-
-std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
-                                                  const AttentionOptions& options) {
-  if (name == "avx512-emulated")
-    return need(cpu::make_cpu_backend(cpu::avx512_emulated::kernels(), options));
-  return need(make_backend(name, options));
 }
 
 std::vector<float> make_key_bias(const WorldOptions& options, LayerIdx layer) {

@@ -8,10 +8,10 @@
 #include <memory>
 #include <random>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "kernels/paged_attention.h"
+#include "tests/kernels/backends.h"
 
 namespace tq::kernels::test {
 
@@ -39,11 +39,6 @@ struct RowKey {
 };
 // [n_heads, head_dim] of one token.
 std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim);
-
-// Every name of available_backends(), and "avx512-emulated" where the machine can run it.
-std::vector<std::string> backends_under_test();
-std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
-                                                  const AttentionOptions& options);
 
 struct Chunk {
   int seq = 0;

@@ -7,6 +7,7 @@
 // ended, aborts the test with both places. A seed shuffles the order in which warps and lanes run,
 // which finds barriers that are missing. Shared memory starts as poison.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,6 +22,9 @@
 #define __restrict__
 #define __shared__ static  // one block runs at a time, and each of its launches writes it first
 #define __align__(n) alignas(n)
+
+using std::max;
+using std::min;
 
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
