@@ -36,3 +36,8 @@ function(tq_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${arg_TIMEOUT} LABELS "${arg_LABELS}")
 endfunction()
+
+# tq_link_portably(TARGET): the program needs no library of this machine but the C library's.
+function(tq_link_portably target)
+  target_link_options(${target} PRIVATE -static-libstdc++ -static-libgcc LINKER:--as-needed)
+endfunction()

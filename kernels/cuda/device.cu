@@ -1,20 +1,14 @@
 #include "kernels/cuda/device.h"
 
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <utility>
+
+#include "kernels/cuda/cu_try.cuh"
 
 namespace tq::kernels::cuda {
 namespace {
 
 constexpr int kCapabilityMin = 80;  // mma.m16n8k16
-
-Result<void> cu_try(cudaError_t status, std::string_view doing) {
-  if (status == cudaSuccess) return {};
-  return Error{status == cudaErrorMemoryAllocation ? Code::kIo : Code::kInternal,
-               "CUDA, " + std::string(doing) + ": " + cudaGetErrorString(status), "--backend"};
-}
 
 void release_device(std::byte* region) { cudaFree(region); }
 void release_pinned(std::byte* region) { cudaFreeHost(region); }
