@@ -9,6 +9,7 @@
 
 #include "kernels/batch_check.h"
 #include "kernels/cpu/store_codec.h"
+#include "kernels/cuda/attend_plan.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/step_upload.h"
 #include "kernels/cuda/store_view.h"
@@ -24,6 +25,8 @@ struct Buffer {
   uint64_t n_bytes = 0;
 };
 
+uint64_t with_room(uint64_t n) { return std::max(n + n / 2, kStagingBytesMin); }
+
 // Pinned memory on its way to the device. Two are used in turn: the host prepares a step while the
 // copy of the one before may still wait for its turn on the stream.
 struct Staging {
@@ -36,6 +39,9 @@ class Plan final : public AttnPlan {
   const PagedBatch& batch() const noexcept override { return value; }
   PagedBatch value;
   StepView view;
+  AttendPlan attention;
+  const AttendItem* items = nullptr;  // of `attention`, on the device
+  const QueryBlock* blocks = nullptr;
 };
 
 class CudaBackend final : public DeviceAttention {
@@ -68,6 +74,7 @@ class CudaBackend final : public DeviceAttention {
   template <class T>
   Result<const T*> upload_constant(std::span<const T> values);
   Result<void> upload_step(std::span<const std::byte> bytes);
+  Result<void> grow(Buffer& buffer, std::string_view what, uint64_t n_bytes);
 
   AttentionOptions options_;
   cpu::StoreCodec store_;
@@ -81,6 +88,8 @@ class CudaBackend final : public DeviceAttention {
   std::vector<Staging> staging_;
   size_t next_staging_ = 0;
   Buffer step_;
+  Buffer q_;       // rotated
+  Buffer states_;  // AttendParams::states
   Plan plan_;
   std::vector<uint8_t> written_;
 };
@@ -152,8 +161,16 @@ Result<KvArena> CudaBackend::allocate(PoolSizes sizes) {
   return KvArena(layout(), sizes, std::move(hot), std::move(codes), std::move(scales));
 }
 
+Result<void> CudaBackend::grow(Buffer& buffer, std::string_view what, uint64_t n_bytes) {
+  if (buffer.n_bytes >= n_bytes) return {};
+  const uint64_t n = with_room(n_bytes);
+  TQ_TRY(wait());  // kernels of the last step may still use it
+  TQ_ASSIGN(buffer.region, allocate_device(what, n));
+  buffer.n_bytes = n;
+  return {};
+}
+
 Result<void> CudaBackend::upload_step(std::span<const std::byte> bytes) {
-  const auto with_room = [&](uint64_t n) { return std::max(n + n / 2, kStagingBytesMin); };
   Staging& staging = staging_[next_staging_];
   next_staging_ = (next_staging_ + 1) % staging_.size();
   TQ_TRY(staging.copied.wait());
@@ -162,12 +179,7 @@ Result<void> CudaBackend::upload_step(std::span<const std::byte> bytes) {
     TQ_ASSIGN(staging.pinned.region, allocate_pinned(n));
     staging.pinned.n_bytes = n;
   }
-  if (step_.n_bytes < bytes.size()) {
-    const uint64_t n = with_room(bytes.size());
-    TQ_TRY(wait());  // kernels of the last step may still read it
-    TQ_ASSIGN(step_.region, allocate_device("block tables", n));
-    step_.n_bytes = n;
-  }
+  TQ_TRY(grow(step_, "block tables", bytes.size()));
   std::memcpy(staging.pinned.region.get(), bytes.data(), bytes.size());
   TQ_TRY(copy(step_.region.get(), staging.pinned.region.get(), bytes.size(), stream_));
   return staging.copied.set(stream_);
@@ -178,8 +190,23 @@ Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena
   TQ_TRY(check_batch(batch, arena, written_));
   plan_.value = batch;
   upload_.build(batch, layout().block_tokens());
+  AttendPlan& attention = plan_.attention;
+  attention.build(batch, {.block_tokens = layout().block_tokens(),
+                          .n_kv_heads = view_.n_kv_heads,
+                          .group = options_.n_heads / view_.n_kv_heads});
+  const size_t items = upload_.add(std::span<const AttendItem>(attention.items));
+  const size_t blocks = upload_.add(std::span<const QueryBlock>(attention.blocks));
   TQ_TRY(upload_step(upload_.bytes()));
   plan_.view = upload_.view(step_.region.get());
+  plan_.items = reinterpret_cast<const AttendItem*>(step_.region.get() + items);
+  plan_.blocks = reinterpret_cast<const QueryBlock*>(step_.region.get() + blocks);
+  const auto dim = static_cast<size_t>(view_.head_dim);
+  const size_t q_floats =
+      static_cast<size_t>(batch.n_tokens) * static_cast<size_t>(options_.n_heads) * dim;
+  const size_t state_floats =
+      static_cast<size_t>(attention.n_states) * attend_state_floats(view_.head_dim);
+  TQ_TRY(grow(q_, "queries", q_floats * sizeof(float)));
+  TQ_TRY(grow(states_, "partial attention", state_floats * sizeof(float)));
   return &plan_;
 }
 
@@ -227,7 +254,27 @@ Result<void> CudaBackend::attend(const AttendCall& call) {
   if (call.key_bias != nullptr) {
     return Error{Code::kUnsupported, "the CUDA backend adds no key bias", "--backend"};
   }
-  return Error{Code::kUnsupported, "attend", "--backend"};
+  auto* const rotated = reinterpret_cast<float*>(q_.region.get());
+  TQ_TRY(launch_rotate({.rotation = rotation_,
+                        .rows = call.q.data(),
+                        .out = rotated,
+                        .n_rows = plan_.view.n_tokens * options_.n_heads,
+                        .head_dim = view_.head_dim,
+                        .inverse = false},
+                       stream_));
+  return launch_attend({.store = in_layer(view_, *call.arena, call.layer),
+                        .rotation = rotation_,
+                        .step = plan_.view,
+                        .items = plan_.items,
+                        .n_items = static_cast<int32_t>(plan_.attention.items.size()),
+                        .blocks = plan_.blocks,
+                        .n_blocks = static_cast<int32_t>(plan_.attention.blocks.size()),
+                        .n_heads = options_.n_heads,
+                        .scale_log2 = call.scale * std::numbers::log2e_v<float>,
+                        .q = rotated,
+                        .out = call.out.data(),
+                        .states = reinterpret_cast<float*>(states_.region.get())},
+                       stream_);
 }
 
 Result<void> CudaBackend::write(std::byte* to, std::span<const std::byte> from) {

@@ -127,16 +127,31 @@ struct SealParams {
 };
 Result<void> launch_seal(const SealParams& params, Stream stream);
 
-// Rows of one sequence and KV head over tiles [first_tile, end_tile) of its sealed, then hot ones.
-struct AttendItem {
+// Queries of one sequence and KV head, numbered row by row of the step, `group` heads to a row:
+// [query, query + n_queries), at most kAttendQueries.
+inline constexpr int kAttendQueries = 8;
+struct QueryBlock {
   int32_t seq = 0;
   int32_t kv_head = 0;
-  int32_t row = 0;  // first row, from the sequence's first in this step
-  int32_t n_rows = 0;
+  int32_t query = 0;
+  int32_t n_queries = 0;
+  int32_t first_state = 0;  // their keys are cut into n_parts parts, each with a partial state
+  int32_t n_parts = 0;
+};
+
+// One part: tiles [first_tile, end_tile) of the sequence's sealed, then hot ones.
+struct AttendItem {
+  QueryBlock block;
   int32_t first_tile = 0;
   int32_t end_tile = 0;
-  int32_t state = -1;  // index of the partial state to write; -1: not split, writes the output
+  int32_t state = 0;
 };
+
+// What attend() needs beside q and out. States are [kAttendQueries][head_dim] sums, then the
+// references and totals of as many softmaxes.
+constexpr size_t attend_state_floats(int head_dim) {
+  return static_cast<size_t>(kAttendQueries) * static_cast<size_t>(head_dim + 2);
+}
 
 struct AttendParams {
   StoreView store;
@@ -144,12 +159,15 @@ struct AttendParams {
   StepView step;
   const AttendItem* items = nullptr;
   int32_t n_items = 0;
+  const QueryBlock* blocks = nullptr;
+  int32_t n_blocks = 0;
   int32_t n_heads = 0;
   float scale_log2 = 0.0f;   // softmax scale * log2(e): scores are powers of two
-  const float* q = nullptr;  // [n_tokens, n_heads, head_dim], not rotated
-  float* out = nullptr;      // the same shape
-  float* workspace = nullptr;
+  const float* q = nullptr;  // [n_tokens, n_heads, head_dim], rotated
+  float* out = nullptr;      // the same shape, not rotated
+  float* states = nullptr;   // [n_states, attend_state_floats(head_dim)]
 };
+// Attends to the parts, then folds them. Formats and head_dim are the store's.
 Result<void> launch_attend(const AttendParams& params, Stream stream);
 
 }  // namespace tq::kernels::cuda

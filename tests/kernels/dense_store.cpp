@@ -15,7 +15,7 @@ constexpr double kFloatEps = 5.97e-8;  // half an ulp, relative
 
 // Steps of a coefficient up to its largest, as kernels/README.md has them.
 double coefficient_steps(std::string_view backend, const quant::RowCodec& codec) {
-  const bool bytes = backend.starts_with("avx512") && codec.shape().bits < 8;
+  const bool bytes = backend == "cuda" || (backend.starts_with("avx512") && codec.shape().bits < 8);
   return bytes ? 127.0 : 32767.0;
 }
 
@@ -141,6 +141,9 @@ std::vector<double> DenseStore::bias_scores(const std::vector<float>& q,
 // per cent); |level| x scale <= 1.1 |v|, times 2 where rows of unlike norm share a tile. The
 // largest weights of the tiles add up to at most l. Sums of n products in float: (n / 8 + 64 + d)
 // eps, the rotations' included.
+// The CUDA kernels multiply bf16 rows in bf16: a weight errs by at most 2^-9 of itself, which gives
+// |v| 2^-9, and q, the sum of two, by 2^-18 |q|. Their float sums of integers start from 1.5 * 2^23
+// of a level's steps, which adds a step or two of error to the hundreds of a sum's roundings.
 // A key bias. Its share of a score is a float sum of d products below |q| |b|, of turns rounded to
 // float, added to a score: as the hot path's, with |b| for |k|.
 double DenseStore::head_ratio(const std::vector<Token>& tokens,
@@ -187,9 +190,12 @@ double DenseStore::head_ratio(const std::vector<Token>& tokens,
   const double delta = scale * 6.0 *
                        (k_norm * (q_step / std::sqrt(12.0) + std::sqrt(d) * kFloatEps * q_norm) +
                         b_norm * std::sqrt(d) * kFloatEps * q_norm);
+  const double bf16_weight = options_.backend == "cuda" ? 0x1p-9 : 0.0;
+  const double bf16_score = options_.backend == "cuda" ? scale * k_norm * q_norm * 0x1p-18 : 0.0;
   const double sums = (static_cast<double>(position) / 8.0 + 64.0 + d) * kFloatEps;
   const double weights = 2.0 * 2.0 * 1.1 * std::sqrt(32.0 / 12.0) * weight_step;
-  const double tolerance = v_norm * (2.0 * (delta + 4e-7) + weights + sums) + 1e-30;
+  const double tolerance =
+      v_norm * (2.0 * (delta + bf16_score + 4e-7) + weights + bf16_weight + sums) + 1e-30;
   double error = 0.0;
   for (size_t j = 0; j < dim; ++j) error += std::pow(static_cast<double>(output[j]) - want[j], 2);
   const double ratio = std::sqrt(error) / tolerance;

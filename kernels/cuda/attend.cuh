@@ -1,0 +1,257 @@
+#pragma once
+// Attention of up to 8 queries over a part of a sequence's tiles, in the rotated domain, without
+// decoding a row: the block's warps take its tiles in turn, each with a softmax of its own; at the
+// end they are merged into the part's state. combine.cuh folds the parts.
+//
+// Bytes read per token: those of its codes and scales, once. Codes meet integer coefficients in
+// int8 tensor cores (attend_keys.cuh, attend_values.cuh), hot rows meet bf16 ones.
+
+#include "kernels/cuda/attend_values.cuh"
+
+namespace tq::kernels::cuda {
+
+inline constexpr int kAttendWarps = 4;
+inline constexpr int kAttendThreads = 32 * kAttendWarps;
+static_assert(kColumns == kAttendQueries);
+
+// Floats from query to query of a warp's sums in shared memory: writes hit all banks.
+template <int kDim>
+inline constexpr int kSharedStride = kDim + 4;
+template <int kDim>
+inline constexpr size_t kAttendSharedBytes = kAttendWarps* kColumns*(kSharedStride<kDim> + 2) *
+                                             sizeof(float);
+
+// Where one half of a KV head lies in its blocks.
+struct HalfPlace {
+  const std::byte* tiles;
+  const uint8_t* scales;
+  const uint8_t* exponents;
+  size_t stride;        // of tiles, from block to block
+  size_t scale_stride;  // of the others
+  uint32_t tile_bytes;
+  uint32_t scale_tile_bytes;
+
+  __device__ __forceinline__ HalfPlace(const std::byte* pool,
+                                       size_t pool_stride,
+                                       const StoreView& store,
+                                       const HalfView& half,
+                                       int kv_head)
+      : tiles(pool + half.offset + static_cast<size_t>(kv_head) * half.head_stride),
+        scales(store.scales + half.scale_offset +
+               static_cast<size_t>(kv_head) * half.scale_head_stride),
+        exponents(store.scales + half.exponent_offset +
+                  static_cast<size_t>(kv_head) * half.exponent_head_stride),
+        stride(pool_stride),
+        scale_stride(store.scales_stride),
+        tile_bytes(half.tile_bytes),
+        scale_tile_bytes(half.scale_tile_bytes) {}
+
+  template <class Tile>
+  __device__ __forceinline__ void load(Tile& tile, int block, int in_block, int lane) const {
+    const auto id = static_cast<size_t>(block);
+    const auto at = static_cast<uint32_t>(in_block);
+    tile.load(tiles + id * stride + at * tile_bytes,
+              scales + id * scale_stride + at * scale_tile_bytes,
+              exponents + id * scale_stride + at, lane);
+  }
+};
+
+// A warp's place in the list of a sequence's blocks; it takes every kAttendWarps-th tile.
+struct Cursor {
+  int tile;
+  int block;
+  int in_block;
+  int tiles_per_block;
+
+  __device__ __forceinline__ Cursor(int first, int per_block)
+      : tile(first),
+        block(first / per_block),
+        in_block(first % per_block),
+        tiles_per_block(per_block) {}
+  __device__ __forceinline__ void advance() {
+    tile += kAttendWarps;
+    in_block += kAttendWarps;
+    while (in_block >= tiles_per_block) {
+      in_block -= tiles_per_block;
+      ++block;
+    }
+  }
+};
+
+// This warp's tiles of the sealed blocks, from `first`.
+template <int kKBits, int kVBits, int kDim>
+__device__ __forceinline__ void attend_sealed(const AttendParams& p,
+                                              const QueryBlock& queries,
+                                              const float* q_row,
+                                              int first,
+                                              int end,
+                                              int lane,
+                                              Sums<kDim>& sums) {
+  if (first >= end) return;
+  const StoreView& store = p.store;
+  const HalfPlace k(store.codes, store.codes_stride, store, store.sealed_k, queries.kv_head);
+  const HalfPlace v(store.codes, store.codes_stride, store, store.sealed_v, queries.kv_head);
+  const int32_t* const ids = p.step.sealed_blocks + p.step.sealed_indptr[queries.seq];
+  Table<kKBits> books[kBooksMax] = {};
+  constexpr int kBookLevels = 1 << (kKBits < 8 ? kKBits : 0);
+#pragma unroll
+  for (int book = 0; book < 1 << key_book_bits(kKBits); ++book) {
+    books[book] = make_table<kKBits>(store.sealed_k.levels + book * kBookLevels);
+  }
+  const Table<kVBits> v_table = make_table<kVBits>(store.sealed_v.levels);
+  KeyQueries<kKBits, kDim> q;
+  q.load(q_row, p.scale_log2, lane);
+  Cursor at(first, store.tiles_per_block);
+  int id = ids[at.block];
+  KeyTile<kKBits, kDim> keys;
+  k.load(keys, id, at.in_block, lane);
+  for (;;) {
+    ValueTile<kVBits, kDim> values;
+    v.load(values, id, at.in_block, lane);
+    at.advance();
+    const bool more = at.tile < end;
+    if (more) id = ids[at.block];
+    Scores scores;
+    score_tile(keys, q, books, lane, scores);
+    weigh(scores, sums);
+    if (more) k.load(keys, id, at.in_block, lane);
+    sum_tile(values, scores, v_table, kTile, lane, sums);
+    if (!more) break;
+  }
+}
+
+// This warp's tiles of the hot blocks, from `first`, which counts from the first hot tile. A query
+// sees the slots up to its own position.
+template <int kDim>
+__device__ __forceinline__ void attend_hot(const AttendParams& p,
+                                           const QueryBlock& queries,
+                                           const float* q_row,
+                                           int first,
+                                           int end,
+                                           int lane,
+                                           Sums<kDim>& sums) {
+  if (first >= end) return;
+  const StoreView& store = p.store;
+  const StepView& step = p.step;
+  const HalfPlace k(store.hot, store.hot_stride, store, store.hot_k, queries.kv_head);
+  const HalfPlace v(store.hot, store.hot_stride, store, store.hot_v, queries.kv_head);
+  const int seq = queries.seq;
+  const int32_t hot = step.hot_indptr[seq];
+  const int group = p.n_heads / store.n_kv_heads;
+  const int n_rows = step.token_indptr[seq + 1] - step.token_indptr[seq];
+  const int first_position = step.first_position[seq];
+  const int g = lane / 4, t = lane % 4;
+  int position[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int column = 2 * t + i;
+    position[i] =
+        column < queries.n_queries ? first_position + (queries.query + column) / group : -1;
+  }
+  const Table<16> none[kBooksMax] = {};
+  KeyQueries<16, kDim> q;
+  q.load(q_row, p.scale_log2, lane);
+  for (Cursor at(first, store.tiles_per_block); at.tile < end; at.advance()) {
+    const int id = step.hot_blocks[hot + at.block];
+    const int start = step.hot_first[hot + at.block] + kTile * at.in_block;
+    KeyTile<16, kDim> keys;
+    ValueTile<16, kDim> values;
+    k.load(keys, id, at.in_block, lane);
+    v.load(values, id, at.in_block, lane);
+    Scores scores;
+    score_tile(keys, q, none, lane, scores);
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const bool seen = start + 4 * g + 2 * m + i / 2 <= position[i % 2];
+        scores[m][i] = seen ? scores[m][i] : -INFINITY;
+      }
+    }
+    weigh(scores, sums);
+    sum_tile(values, scores, none[0], first_position + n_rows - start, lane, sums);
+  }
+}
+
+// Writes the sums of all warps as one state.
+template <int kDim>
+__device__ __forceinline__ void merge_warps(Sums<kDim>& sums, float* state) {
+  constexpr int kStride = kSharedStride<kDim>;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int g = lane / 4, t = lane % 4;
+  float* const o = reinterpret_cast<float*>(shared_memory());  // [warps][kColumns][kStride]
+  float* const m = o + kAttendWarps * kColumns * kStride;      // [warps][kColumns]
+  float* const l = m + kAttendWarps * kColumns;
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    const int column = warp * kColumns + 2 * t + i;
+#pragma unroll
+    for (int lanes = 4; lanes < 32; lanes *= 2) {
+      sums.l[i] += __shfl_xor_sync(~0u, sums.l[i], lanes);
+    }
+    if (g == 0) {
+      m[column] = sums.m[i];
+      l[column] = sums.l[i];
+    }
+    const float excess = -kSumStart * sums.start[i];
+#pragma unroll
+    for (int j = 0; j < kDim / 32; ++j) {
+      const float4 dims{sums.o[2 * j][i] + excess, sums.o[2 * j][2 + i] + excess,
+                        sums.o[2 * j + 1][i] + excess, sums.o[2 * j + 1][2 + i] + excess};
+      *reinterpret_cast<float4*>(o + column * kStride + 32 * j + 4 * g) = dims;
+    }
+  }
+  __syncthreads();
+  for (int i = static_cast<int>(threadIdx.x); i < kColumns * kDim; i += kAttendThreads) {
+    const int column = i / kDim, dim = i % kDim;
+    float largest = m[column];
+    for (int w = 1; w < kAttendWarps; ++w) largest = fmaxf(largest, m[w * kColumns + column]);
+    float sum = 0.0f, total = 0.0f;
+    for (int w = 0; w < kAttendWarps; ++w) {
+      const int at = w * kColumns + column;
+      const float weight = exp2_fast(m[at] - largest);
+      sum = fmaf(weight, o[at * kStride + dim], sum);
+      total = fmaf(weight, l[at], total);
+    }
+    state[i] = sum;
+    if (dim == 0) {
+      state[kColumns * kDim + column] = largest;
+      state[kColumns * (kDim + 1) + column] = total;
+    }
+  }
+}
+
+// The row of q and out, as [n_tokens * n_heads, head_dim], of one of a block's queries.
+__device__ __forceinline__ size_t query_row(const AttendParams& p,
+                                            const QueryBlock& block,
+                                            int column) {
+  const int group = p.n_heads / p.store.n_kv_heads;
+  const int query = block.query + column;
+  const int token = p.step.token_indptr[block.seq] + query / group;
+  return static_cast<size_t>(token) * static_cast<size_t>(p.n_heads) +
+         static_cast<size_t>(block.kv_head * group + query % group);
+}
+
+// One block per item. Shared memory: kAttendSharedBytes.
+template <int kKBits, int kVBits, int kDim>
+__global__ void __launch_bounds__(kAttendThreads) attend(const AttendParams p) {
+  const AttendItem item = p.items[blockIdx.x];
+  const QueryBlock& queries = item.block;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int column = lane / 4;
+  const float* const q_row =
+      column < queries.n_queries ? p.q + query_row(p, queries, column) * kDim : nullptr;
+  const int n_sealed = (p.step.sealed_indptr[queries.seq + 1] - p.step.sealed_indptr[queries.seq]) *
+                       p.store.tiles_per_block;
+  Sums<kDim> sums;
+  const int first = item.first_tile + warp;
+  attend_sealed<kKBits, kVBits, kDim>(p, queries, q_row, first, min(item.end_tile, n_sealed), lane,
+                                      sums);
+  // The first of this warp's tiles that is hot.
+  const int skipped = max(0, (n_sealed - first + kAttendWarps - 1) / kAttendWarps);
+  attend_hot<kDim>(p, queries, q_row, first + skipped * kAttendWarps - n_sealed,
+                   item.end_tile - n_sealed, lane, sums);
+  merge_warps<kDim>(sums, p.states + item.state * attend_state_floats(kDim));
+}
+
+}  // namespace tq::kernels::cuda

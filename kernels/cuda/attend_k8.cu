@@ -1,0 +1,8 @@
+// Attention kernels for keys of 8 bits.
+#include "kernels/cuda/attend_launch.cuh"
+
+namespace tq::kernels::cuda {
+
+template Result<void> launch_attend_keys<8>(const AttendParams& params, Stream stream);
+
+}  // namespace tq::kernels::cuda

@@ -1,0 +1,65 @@
+#include "kernels/cuda/attend_plan.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace tq::kernels::cuda {
+namespace {
+
+constexpr int32_t kSplitRowsMax = 8;   // sequences with more rows are not split
+constexpr int32_t kPartTilesMin = 16;  // a part's merge costs about as much as one of its tiles
+constexpr int32_t kPartsMax = 64;
+
+// Tiles of the sequence, sealed ones first, up to the last that holds a position <= `position`.
+int32_t tiles_until(const PagedBatch& batch, size_t seq, int64_t position, int block_tokens) {
+  const int32_t per_block = block_tokens / kTile;
+  int32_t tiles = (batch.sealed_indptr[seq + 1] - batch.sealed_indptr[seq]) * per_block;
+  for (int32_t i = batch.hot_indptr[seq]; i < batch.hot_indptr[seq + 1]; ++i) {
+    const int64_t before = position + 1 - batch.hot_first[static_cast<size_t>(i)];
+    if (before <= 0) break;
+    tiles += static_cast<int32_t>(std::min<int64_t>(per_block, (before + kTile - 1) / kTile));
+  }
+  return tiles;
+}
+
+int32_t part_tiles(int32_t n_tiles, int32_t n_rows) {
+  if (n_rows > kSplitRowsMax) return std::max(n_tiles, 1);
+  const auto least = static_cast<uint32_t>((n_tiles + kPartsMax - 1) / kPartsMax);
+  return std::max(kPartTilesMin, static_cast<int32_t>(std::bit_ceil(least)));
+}
+
+}  // namespace
+
+void AttendPlan::build(const PagedBatch& batch, const AttendGeometry& geometry) {
+  items.clear();
+  blocks.clear();
+  n_states = 0;
+  for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
+    const int32_t n_rows = batch.token_indptr[s + 1] - batch.token_indptr[s];
+    const int32_t n_queries = n_rows * geometry.group;
+    for (int32_t query = 0; query < n_queries; query += kAttendQueries) {
+      const int32_t n = std::min(kAttendQueries, n_queries - query);
+      const int64_t last = int64_t{batch.first_position[s]} + (query + n - 1) / geometry.group;
+      const int32_t n_tiles = tiles_until(batch, s, last, geometry.block_tokens);
+      const int32_t size = part_tiles(n_tiles, n_rows);
+      const int32_t n_parts = std::max(1, (n_tiles + size - 1) / size);
+      for (int32_t kv_head = 0; kv_head < geometry.n_kv_heads; ++kv_head) {
+        const QueryBlock block{.seq = static_cast<int32_t>(s),
+                               .kv_head = kv_head,
+                               .query = query,
+                               .n_queries = n,
+                               .first_state = n_states,
+                               .n_parts = n_parts};
+        blocks.push_back(block);
+        for (int32_t part = 0; part < n_parts; ++part) {
+          items.push_back({.block = block,
+                           .first_tile = part * size,
+                           .end_tile = std::min(n_tiles, (part + 1) * size),
+                           .state = n_states++});
+        }
+      }
+    }
+  }
+}
+
+}  // namespace tq::kernels::cuda

@@ -1,0 +1,233 @@
+#pragma once
+// Weighted sums of a tile of 32 values for 8 queries, by one warp: attend.cuh's second half.
+//
+// Dimensions are the rows of the MMAs: lane 4g + t holds dimensions 32j + 4g + 2h + r of tokens 8t
+// to 8t + 7, as row g + 8r of product 2j + h. Weights come as scores lie (attend_keys.cuh) and are
+// transposed into B operands.
+
+#include "kernels/cuda/attend_keys.cuh"
+
+namespace tq::kernels::cuda {
+
+// Running softmax of 8 queries, in powers of two: weights are 2^(score - m). This lane's share.
+template <int kDim>
+struct Sums {
+  float o[kDim / 16][4] = {};  // [2j + h][2r + i]: dimension 32j + 4g + 2h + r, query 2t + i
+  float m[2] = {kNone, kNone};
+  float l[2] = {};      // of the lane's own tokens
+  float start[2] = {};  // o is too large by kSumStart times this
+
+  static constexpr float kNone = -3e38f;  // no key seen: below every score
+
+  __device__ __forceinline__ void rescale(const float (&largest)[2]) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float factor = exp2_fast(m[i] - largest[i]);
+      m[i] = largest[i];
+      l[i] *= factor;
+      start[i] *= factor;
+#pragma unroll
+      for (int part = 0; part < kDim / 16; ++part) {
+        o[part][i] *= factor;
+        o[part][2 + i] *= factor;
+      }
+    }
+  }
+};
+
+// The largest of both queries' numbers, over all lanes that hold some of them.
+__device__ __forceinline__ void reduce_max(float (&x)[2]) {
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+#pragma unroll
+    for (int lanes = 4; lanes < 32; lanes *= 2) {
+      x[i] = fmaxf(x[i], __shfl_xor_sync(~0u, x[i], lanes));
+    }
+  }
+}
+
+// Turns scores into weights. Sums are rescaled only when a score exceeds m by more than 8: weights
+// stay below 2^8.
+template <int kDim>
+__device__ __forceinline__ void weigh(Scores& scores, Sums<kDim>& sums) {
+  float largest[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    largest[i] =
+        fmaxf(fmaxf(scores[0][i], scores[0][2 + i]), fmaxf(scores[1][i], scores[1][2 + i]));
+  }
+  if (__any_sync(~0u, largest[0] > sums.m[0] + 8.0f || largest[1] > sums.m[1] + 8.0f)) {
+    reduce_max(largest);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) largest[i] = fmaxf(largest[i], sums.m[i]);
+    sums.rescale(largest);
+  }
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      scores[m][i] = exp2_fast(scores[m][i] - sums.m[i % 2]);
+      sums.l[i % 2] += scores[m][i];
+    }
+  }
+}
+
+template <int kBits, int kDim>
+struct ValueTile {
+  static constexpr int kGroups = (kDim + kValueGroup - 1) / kValueGroup;
+  uint4 words[kDim / 32][Codes<kBits>::kLoads];
+  uint32_t scales[kGroups];  // of tokens 4g to 4g + 3
+  uint8_t exponent;
+
+  __device__ __forceinline__ void load(const std::byte* tile,
+                                       const uint8_t* tile_scales,
+                                       const uint8_t* tile_exponent,
+                                       int lane) {
+    const int g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int j = 0; j < kDim / 32; ++j) {
+#pragma unroll
+      for (int l = 0; l < Codes<kBits>::kLoads; ++l) {
+        const int at = kDim / 4 * Codes<kBits>::row(t, l) + 8 * j + g;
+        words[j][l] = load_once(reinterpret_cast<const uint4*>(tile) + at);
+      }
+    }
+#pragma unroll
+    for (int group = 0; group < kGroups; ++group) {
+      scales[group] = reinterpret_cast<const uint32_t*>(tile_scales)[8 * group + g];
+    }
+    exponent = *tile_exponent;
+  }
+};
+
+template <int kDim>
+struct ValueTile<16, kDim> {
+  const uint4* words;
+
+  __device__ __forceinline__ void load(const std::byte* tile, const uint8_t*, const uint8_t*, int) {
+    words = reinterpret_cast<const uint4*>(tile);
+  }
+};
+
+// The low bytes of a and b.
+__device__ __forceinline__ uint32_t low_bytes(float a, float b) {
+  return __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x0040);
+}
+
+// o += weights . values. A weight times its token's scale becomes an integer of the tile's largest:
+// its error is at most 0.4 % of that. `n_tokens` is only for bf16, where a tile may not be full.
+template <int kBits, int kDim>
+__device__ __forceinline__ void sum_tile(const ValueTile<kBits, kDim>& tile,
+                                         const Scores& weights,
+                                         const Table<kBits>& table,
+                                         int,
+                                         int lane,
+                                         Sums<kDim>& sums) {
+  constexpr int kGroups = ValueTile<kBits, kDim>::kGroups;
+  constexpr int kTerms = Codes<kBits>::kTerms;
+  float scaled[kGroups][2][4];
+  float largest[2] = {};
+#pragma unroll
+  for (int group = 0; group < kGroups; ++group) {
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        const float scale = scale_value<0>(tile.scales[group], 2 * m + i / 2) * kScaleUnit;
+        scaled[group][m][i] = weights[m][i] * scale;
+        largest[i % 2] = fmaxf(largest[i % 2], fabsf(scaled[group][m][i]));
+      }
+    }
+  }
+  reduce_max(largest);
+  float per_unit[2], unit[2];
+#pragma unroll
+  for (int i = 0; i < 2; ++i) {
+    per_unit[i] = largest[i] > 1e-30f ? __fdividef(127.0f, largest[i]) : 0.0f;
+    unit[i] = largest[i] * (1.0f / 127.0f) * level_unit<0>(tile.exponent);
+    sums.start[i] += unit[i];
+  }
+  uint32_t b[kGroups][2];
+#pragma unroll
+  for (int group = 0; group < kGroups; ++group) {
+    uint32_t tokens[2];  // bytes: 8t + 2m, 8t + 2m + 1 and those 4 further on
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+      uint32_t pairs[2];
+#pragma unroll
+      for (int i = 0; i < 2; ++i) {
+        pairs[i] = low_bytes(fmaf(scaled[group][m][i], per_unit[i], kSumStart),
+                             fmaf(scaled[group][m][2 + i], per_unit[i], kSumStart));
+      }
+      tokens[m] = transpose_8x8(__byte_perm(pairs[0], pairs[1], 0x5410));
+    }
+    b[group][0] = __byte_perm(tokens[0], tokens[1], kBits < 4 ? 0x6240 : 0x5410);
+    b[group][1] = __byte_perm(tokens[0], tokens[1], kBits < 4 ? 0x7351 : 0x7632);
+  }
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) {
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+      uint32_t levels[2][kTerms][2];
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        uint32_t words[Codes<kBits>::kLoads];
+#pragma unroll
+        for (int l = 0; l < Codes<kBits>::kLoads; ++l) {
+          words[l] = word_of(tile.words[j][l], 2 * h + r);
+        }
+        value_levels<kBits>(words, lane % 4, table, levels[r]);
+      }
+      int32_t integers[4];
+      multiply_levels<kTerms>(levels, b[32 * j / kValueGroup], integers);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) {
+        float& o = sums.o[2 * j + h][i];
+        o = fmaf(__int_as_float(integers[i]), unit[i % 2], o);
+      }
+    }
+  }
+}
+
+// Only the tile's first n_tokens have been written, and what shares a word with the last of them.
+template <int kDim>
+__device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
+                                         const Scores& weights,
+                                         const Table<16>&,
+                                         int n_tokens,
+                                         int lane,
+                                         Sums<kDim>& sums) {
+  const int g = lane / 4, t = lane % 4;
+  uint32_t b[2][2];  // [m]: token pairs 4t + m and 4t + m + 2
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+    uint32_t tokens[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      tokens[r] = transpose_8x8(pack_bf16(weights[m][2 * r], weights[m][2 * r + 1]));
+    }
+    b[m][0] = __byte_perm(tokens[0], tokens[1], 0x5410);
+    b[m][1] = __byte_perm(tokens[0], tokens[1], 0x7632);
+  }
+#pragma unroll
+  for (int j = 0; j < kDim / 32; ++j) {
+    uint4 words[4];
+#pragma unroll
+    for (int l = 0; l < 4; ++l) {
+      const int pair = Codes<16>::row(t, l);
+      words[l] = uint4{0, 0, 0, 0};
+      if (2 * pair < n_tokens) words[l] = load_once(tile.words + kDim / 4 * pair + 8 * j + g);
+    }
+#pragma unroll
+    for (int h = 0; h < 2; ++h) {
+#pragma unroll
+      for (int m = 0; m < 2; ++m) {
+        const uint32_t a[4] = {word_of(words[m], 2 * h), word_of(words[m], 2 * h + 1),
+                               word_of(words[m + 2], 2 * h), word_of(words[m + 2], 2 * h + 1)};
+        mma_bf16(sums.o[2 * j + h], a, b[m][0], b[m][1]);
+      }
+    }
+  }
+}
+
+}  // namespace tq::kernels::cuda
