@@ -7,7 +7,8 @@
 #include <string_view>
 
 #include "config/result.h"
-#include "kernels/layer_kernels.h"
+#include "kernels/device_attention.h"
+#include "kernels/linear.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {
@@ -15,9 +16,11 @@ namespace tq::kernels {
 struct BackendEntry {
   std::string_view name;
   std::string_view missing;  // why it cannot run here; empty where it can
+  // One of the two: where spans lie in ordinary memory, or on a device.
   Result<std::unique_ptr<PagedAttention>> (*make)(const AttentionOptions& options) = nullptr;
+  Result<std::unique_ptr<DeviceAttention>> (*make_on_device)(const AttentionOptions& options) =
+      nullptr;
   LayerKernels layer;  // all null where the backend is no CPU's
-  bool on_device = false;     // spans lie in a device's memory, so it is never "auto"
 };
 
 // Each from its own translation unit, chosen by CMake.

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string_view>
 
@@ -24,5 +25,9 @@ class DeviceAttention : public PagedAttention {
   // Returns when everything before it is done.
   virtual Result<void> wait() = 0;
 };
+
+// make_backend() for those: "cuda", on the device's default stream.
+Result<std::unique_ptr<DeviceAttention>> make_device_backend(std::string_view name,
+                                                             const AttentionOptions& options);
 
 }  // namespace tq::kernels

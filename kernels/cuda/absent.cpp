@@ -7,8 +7,8 @@ BackendEntry cuda_backend() noexcept {
   return {.name = "cuda",
           .missing = "this build has no CUDA backend; build with -DTQ_CUDA=ON",
           .make = nullptr,
-          .layer = {},
-          .on_device = true};
+          .make_on_device = nullptr,
+          .layer = {}};
 }
 
 }  // namespace tq::kernels

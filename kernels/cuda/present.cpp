@@ -8,9 +8,8 @@
 namespace tq::kernels {
 namespace {
 
-Result<std::unique_ptr<PagedAttention>> make_on_default_stream(const AttentionOptions& options) {
-  TQ_ASSIGN(std::unique_ptr<PagedAttention> backend, cuda::make_device_attention(options, nullptr));
-  return backend;
+Result<std::unique_ptr<DeviceAttention>> make_on_default_stream(const AttentionOptions& options) {
+  return cuda::make_device_attention(options, nullptr);
 }
 
 }  // namespace
@@ -19,9 +18,9 @@ BackendEntry cuda_backend() noexcept {
   static const std::string missing = cuda::missing_device();
   return {.name = "cuda",
           .missing = missing,
-          .make = make_on_default_stream,
-          .layer = {},
-          .on_device = true};
+          .make = nullptr,
+          .make_on_device = make_on_default_stream,
+          .layer = {}};
 }
 
 }  // namespace tq::kernels

@@ -11,9 +11,7 @@ namespace tq::kernels::test {
 
 std::vector<std::string> backends_under_test() {
   std::vector<std::string> names;
-  for (const std::string_view name : available_backends()) {
-    if (name != "cuda") names.emplace_back(name);
-  }
+  for (const std::string_view name : available_backends()) names.emplace_back(name);
   if (std::find(names.begin(), names.end(), "avx2") != names.end())
     names.emplace_back("avx512-emulated");
   return names;

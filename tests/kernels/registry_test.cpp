@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "kernels/device_attention.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {
@@ -45,6 +46,19 @@ TEST_CASE("a known backend that cannot run here says why", "[registry]") {
     CHECK((backend.error().code == Code::kUnsupported ||
            backend.error().code == Code::kInvalidArgument));
     CHECK(backend.error().message.find(name) != std::string::npos);
+  }
+}
+
+TEST_CASE("a device's backend is made by name, or says why not", "[registry]") {
+  const auto scalar = make_device_backend("scalar", small_options());
+  REQUIRE(!scalar.ok());
+  CHECK(scalar.error().message.find("ordinary memory") != std::string::npos);
+  const auto cuda = make_device_backend("cuda", small_options());
+  if (cuda.ok()) {
+    CHECK(cuda.value()->name() == "cuda");
+  } else {
+    INFO(cuda.error().describe());
+    CHECK(cuda.error().message.find("no CUDA") != std::string::npos);
   }
 }
 
