@@ -21,40 +21,40 @@ template <int kDim>
 inline constexpr size_t kAttendSharedBytes = kAttendWarps* kColumns*(kSharedStride<kDim> + 2) *
                                              sizeof(float);
 
-// Where one half of a KV head lies in its blocks.
-struct HalfPlace {
-  const std::byte* tiles;
-  const uint8_t* scales;
-  const uint8_t* exponents;
-  size_t stride;        // of tiles, from block to block
-  size_t scale_stride;  // of the others
+// Where a lane finds its part of a KV head's tiles, from the start of a block.
+struct LanePlace {
+  uint32_t words;
+  uint32_t scales;
+  uint32_t exponent;
   uint32_t tile_bytes;
   uint32_t scale_tile_bytes;
 
-  __device__ __forceinline__ HalfPlace(const std::byte* pool,
-                                       size_t pool_stride,
-                                       const StoreView& store,
-                                       const HalfView& half,
-                                       int kv_head)
-      : tiles(pool + half.offset + static_cast<size_t>(kv_head) * half.head_stride),
-        scales(store.scales + half.scale_offset +
-               static_cast<size_t>(kv_head) * half.scale_head_stride),
-        exponents(store.scales + half.exponent_offset +
-                  static_cast<size_t>(kv_head) * half.exponent_head_stride),
-        stride(pool_stride),
-        scale_stride(store.scales_stride),
+  __device__ __forceinline__
+  LanePlace(const HalfView& half, int kv_head, uint32_t first_load, uint32_t first_scale)
+      : words(half.offset + static_cast<uint32_t>(kv_head) * half.head_stride + first_load),
+        scales(half.scale_offset + static_cast<uint32_t>(kv_head) * half.scale_head_stride +
+               first_scale),
+        exponent(half.exponent_offset + static_cast<uint32_t>(kv_head) * half.exponent_head_stride),
         tile_bytes(half.tile_bytes),
         scale_tile_bytes(half.scale_tile_bytes) {}
 
   template <class Tile>
-  __device__ __forceinline__ void load(Tile& tile, int block, int in_block, int lane) const {
-    const auto id = static_cast<size_t>(block);
+  __device__ __forceinline__ void load(Tile& tile,
+                                       const std::byte* block,
+                                       const uint8_t* block_scales,
+                                       int in_block,
+                                       int lane) const {
     const auto at = static_cast<uint32_t>(in_block);
-    tile.load(tiles + id * stride + at * tile_bytes,
-              scales + id * scale_stride + at * scale_tile_bytes,
-              exponents + id * scale_stride + at, lane);
+    tile.load(block + (words + at * tile_bytes), block_scales + (scales + at * scale_tile_bytes),
+              block_scales + (exponent + at), lane);
   }
 };
+
+// The start of a block: ids and strides are below 2^32, which makes it one multiplication.
+template <class T>
+__device__ __forceinline__ T* block_start(T* pool, int id, size_t stride) {
+  return pool + static_cast<uint64_t>(static_cast<uint32_t>(id)) * static_cast<uint32_t>(stride);
+}
 
 // A warp's place in the list of a sequence's blocks; it takes every kAttendWarps-th tile.
 struct Cursor {
@@ -79,7 +79,7 @@ struct Cursor {
 };
 
 // This warp's tiles of the sealed blocks, from `first`.
-template <int kKBits, int kVBits, int kDim>
+template <int kKBits, int kVBits, int kDim, int kQueries>
 __device__ __forceinline__ void attend_sealed(const AttendParams& p,
                                               const QueryBlock& queries,
                                               const float* q_row,
@@ -88,10 +88,20 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
                                               int lane,
                                               Sums<kDim>& sums) {
   if (first >= end) return;
+  using Keys = KeyTile<kKBits, kDim, kQueries>;
+  using Values = ValueTile<kVBits, kDim>;
+  constexpr bool kEarly = kDim <= 128;  // registers hold one half's words while the other is used
   const StoreView& store = p.store;
-  const HalfPlace k(store.codes, store.codes_stride, store, store.sealed_k, queries.kv_head);
-  const HalfPlace v(store.codes, store.codes_stride, store, store.sealed_v, queries.kv_head);
+  const LanePlace k(store.sealed_k, queries.kv_head, Codes<kKBits>::first_load(lane, kKeyRowBytes),
+                    Keys::first_scale(lane));
+  const LanePlace v(store.sealed_v, queries.kv_head, Codes<kVBits>::first_load(lane, 4 * kDim),
+                    Values::first_scale(lane));
   const int32_t* const ids = p.step.sealed_blocks + p.step.sealed_indptr[queries.seq];
+  Cursor at(first, store.tiles_per_block);
+  const std::byte* codes = block_start(store.codes, ids[at.block], store.codes_stride);
+  const uint8_t* scales = block_start(store.scales, ids[at.block], store.scales_stride);
+  Keys keys;
+  k.load(keys, codes, scales, at.in_block, lane);
   Table<kKBits> books[kBooksMax] = {};
   constexpr int kBookLevels = 1 << (kKBits < 8 ? kKBits : 0);
 #pragma unroll
@@ -99,30 +109,33 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
     books[book] = make_table<kKBits>(store.sealed_k.levels + book * kBookLevels);
   }
   const Table<kVBits> v_table = make_table<kVBits>(store.sealed_v.levels);
-  KeyQueries<kKBits, kDim> q;
+  KeyQueries<kKBits, kDim, kQueries> q;
   q.load(q_row, p.scale_log2, lane);
-  Cursor at(first, store.tiles_per_block);
-  int id = ids[at.block];
-  KeyTile<kKBits, kDim> keys;
-  k.load(keys, id, at.in_block, lane);
   for (;;) {
-    ValueTile<kVBits, kDim> values;
-    v.load(values, id, at.in_block, lane);
+    Values values;
+    if constexpr (kEarly) v.load(values, codes, scales, at.in_block, lane);
+    const int in_block = at.in_block;
     at.advance();
     const bool more = at.tile < end;
-    if (more) id = ids[at.block];
+    const int next = more ? ids[at.block] : 0;
     Scores scores;
     score_tile(keys, q, books, lane, scores);
+    if constexpr (!kEarly) v.load(values, codes, scales, in_block, lane);
     weigh(scores, sums);
-    if (more) k.load(keys, id, at.in_block, lane);
+    if (more) {
+      codes = block_start(store.codes, next, store.codes_stride);
+      scales = block_start(store.scales, next, store.scales_stride);
+      if constexpr (kEarly) k.load(keys, codes, scales, at.in_block, lane);
+    }
     sum_tile(values, scores, v_table, kTile, lane, sums);
     if (!more) break;
+    if constexpr (!kEarly) k.load(keys, codes, scales, at.in_block, lane);
   }
 }
 
 // This warp's tiles of the hot blocks, from `first`, which counts from the first hot tile. A query
 // sees the slots up to its own position.
-template <int kDim>
+template <int kDim, int kQueries>
 __device__ __forceinline__ void attend_hot(const AttendParams& p,
                                            const QueryBlock& queries,
                                            const float* q_row,
@@ -133,8 +146,8 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   if (first >= end) return;
   const StoreView& store = p.store;
   const StepView& step = p.step;
-  const HalfPlace k(store.hot, store.hot_stride, store, store.hot_k, queries.kv_head);
-  const HalfPlace v(store.hot, store.hot_stride, store, store.hot_v, queries.kv_head);
+  const LanePlace k(store.hot_k, queries.kv_head, Codes<16>::first_load(lane, kKeyRowBytes), 0);
+  const LanePlace v(store.hot_v, queries.kv_head, Codes<16>::first_load(lane, 4 * kDim), 0);
   const int seq = queries.seq;
   const int32_t hot = step.hot_indptr[seq];
   const int group = p.n_heads / store.n_kv_heads;
@@ -144,20 +157,21 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   int position[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const int column = 2 * t + i;
+    const int column = (2 * t + i) % kQueries;
     position[i] =
         column < queries.n_queries ? first_position + (queries.query + column) / group : -1;
   }
   const Table<16> none[kBooksMax] = {};
-  KeyQueries<16, kDim> q;
+  KeyQueries<16, kDim, kQueries> q;
   q.load(q_row, p.scale_log2, lane);
   for (Cursor at(first, store.tiles_per_block); at.tile < end; at.advance()) {
-    const int id = step.hot_blocks[hot + at.block];
+    const std::byte* const block =
+        block_start(store.hot, step.hot_blocks[hot + at.block], store.hot_stride);
     const int start = step.hot_first[hot + at.block] + kTile * at.in_block;
-    KeyTile<16, kDim> keys;
+    KeyTile<16, kDim, kQueries> keys;
     ValueTile<16, kDim> values;
-    k.load(keys, id, at.in_block, lane);
-    v.load(values, id, at.in_block, lane);
+    k.load(keys, block, nullptr, at.in_block, lane);
+    v.load(values, block, nullptr, at.in_block, lane);
     Scores scores;
     score_tile(keys, q, none, lane, scores);
 #pragma unroll
@@ -174,7 +188,7 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
 }
 
 // Writes the sums of all warps as one state.
-template <int kDim>
+template <int kDim, int kQueries>
 __device__ __forceinline__ void merge_warps(Sums<kDim>& sums, float* state) {
   constexpr int kStride = kSharedStride<kDim>;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
@@ -202,7 +216,7 @@ __device__ __forceinline__ void merge_warps(Sums<kDim>& sums, float* state) {
     }
   }
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < kColumns * kDim; i += kAttendThreads) {
+  for (int i = static_cast<int>(threadIdx.x); i < kQueries * kDim; i += kAttendThreads) {
     const int column = i / kDim, dim = i % kDim;
     float largest = m[column];
     for (int w = 1; w < kAttendWarps; ++w) largest = fmaxf(largest, m[w * kColumns + column]);
@@ -232,26 +246,35 @@ __device__ __forceinline__ size_t query_row(const AttendParams& p,
          static_cast<size_t>(block.kv_head * group + query % group);
 }
 
-// One block per item. Shared memory: kAttendSharedBytes.
+// Blocks to a multiprocessor, as many as their registers leave room for: those of the words of a
+// tile that are on their way weigh most.
 template <int kKBits, int kVBits, int kDim>
-__global__ void __launch_bounds__(kAttendThreads) attend(const AttendParams p) {
+inline constexpr int kAttendBlocks = kDim*((kKBits == 16 ? 0 : Codes<kKBits>::kLoads) +
+                                           (kVBits == 16 ? 0 : Codes<kVBits>::kLoads)) > 300
+                                         ? 2
+                                         : 3;
+
+// One block per item of at most kQueries queries. Shared memory: kAttendSharedBytes.
+template <int kKBits, int kVBits, int kDim, int kQueries>
+__global__ void __launch_bounds__(kAttendThreads, kAttendBlocks<kKBits, kVBits, kDim>)
+    attend(const AttendParams p) {
   const AttendItem item = p.items[blockIdx.x];
   const QueryBlock& queries = item.block;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int column = lane / 4;
+  const int column = lane / 4 % kQueries;
   const float* const q_row =
       column < queries.n_queries ? p.q + query_row(p, queries, column) * kDim : nullptr;
   const int n_sealed = (p.step.sealed_indptr[queries.seq + 1] - p.step.sealed_indptr[queries.seq]) *
                        p.store.tiles_per_block;
   Sums<kDim> sums;
   const int first = item.first_tile + warp;
-  attend_sealed<kKBits, kVBits, kDim>(p, queries, q_row, first, min(item.end_tile, n_sealed), lane,
-                                      sums);
+  attend_sealed<kKBits, kVBits, kDim, kQueries>(p, queries, q_row, first,
+                                                min(item.end_tile, n_sealed), lane, sums);
   // The first of this warp's tiles that is hot.
   const int skipped = max(0, (n_sealed - first + kAttendWarps - 1) / kAttendWarps);
-  attend_hot<kDim>(p, queries, q_row, first + skipped * kAttendWarps - n_sealed,
-                   item.end_tile - n_sealed, lane, sums);
-  merge_warps<kDim>(sums, p.states + item.state * attend_state_floats(kDim));
+  attend_hot<kDim, kQueries>(p, queries, q_row, first + skipped * kAttendWarps - n_sealed,
+                             item.end_tile - n_sealed, lane, sums);
+  merge_warps<kDim, kQueries>(sums, p.states + item.state * attend_state_floats(kDim));
 }
 
 }  // namespace tq::kernels::cuda

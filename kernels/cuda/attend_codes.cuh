@@ -27,6 +27,14 @@ struct Codes {
     if (kBits == 3) return l == 0 ? 0 : 1 + t / 2;
     return kLoads * t + l;
   }
+  // Bytes from the tile's start to a lane's first load, and from there to load l of a step; a row
+  // of words has row_bytes.
+  __device__ static constexpr uint32_t first_load(int lane, int row_bytes) {
+    return static_cast<uint32_t>(row(lane % 4, 0) * row_bytes + lane / 4 * 16);
+  }
+  __device__ static constexpr int load_at(int t, int step, int l, int row_bytes) {
+    return (kStepRows * step + (kBits == 3 ? row(t, l) : l)) * row_bytes;
+  }
   static constexpr int kTableWords = kBits == 4 ? 4 : kBits == 3 ? 2 : kBits == 2 ? 1 : 0;
 };
 
@@ -150,9 +158,10 @@ __device__ __forceinline__ Table<kBits> table_of(uint32_t scale,
 
 constexpr int key_book_bits(int bits) { return bits == 3 ? 1 : bits == 2 ? 2 : 0; }
 
-// quant::ScaleFormat::value() of byte i of a word, over kScaleUnit and its unit(): the magnitude
-// stands in the lower exponent bits and upper mantissa bits of a float, subnormals included.
+// quant::ScaleFormat::value() of byte i of a word, over 2^112 and its unit(): the magnitude stands
+// in the lower exponent bits and upper mantissa bits of a float, subnormals included.
 inline constexpr float kScaleUnit = 0x1p112f;
+inline constexpr float kScaleUnitRoot = 0x1p56f;
 template <int kBookBits>
 __device__ __forceinline__ float scale_value(uint32_t word, int i) {
   constexpr uint32_t kMask = 0x80000000u | 0x7fu >> kBookBits << 20;

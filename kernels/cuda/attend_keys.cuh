@@ -1,5 +1,5 @@
 #pragma once
-// Scores of a tile of 32 keys for 8 queries, by one warp: attend.cuh's first half.
+// Scores of a tile of 32 keys for up to 8 queries, by one warp: attend.cuh's first half.
 //
 // Keys are the rows of the MMAs. The 16 bytes that a lane loads are 4 tokens of one word, and just
 // these tokens are its rows: lane 4g + t holds tokens 4g + 2m + r, as row g + 8r of product m. What
@@ -9,65 +9,80 @@
 
 namespace tq::kernels::cuda {
 
-inline constexpr int kColumns = 8;  // queries of a pass
+// Sums over lanes t have one scale only if their dimensions lie in one group of 16: so there is a
+// product of lanes 0 and 1 and one of lanes 2 and 3, where the others' coefficients are zero. An
+// MMA has 8 columns: with kQueries = 8 the products are two MMAs; with 4 they are the two halves of
+// one, and columns 4 to 7 are, once the halves have been added, queries 0 to 3 again.
+template <int kQueries>
+inline constexpr int kProducts = kQueries / 4;
+inline constexpr int kColumns = 8;
 
-// Scores, then weights: [m][2r + j] is of token 4g + 2m + r and query 2t + j.
+// Scores, then weights: [m][2r + j] is of token 4g + 2m + r and column 2t + j.
 using Scores = float[2][4];
 
 __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
   return i == 0 ? words.x : i == 1 ? words.y : i == 2 ? words.z : words.w;
 }
 
-// What a warp reads of a tile of keys of kBits; bf16 is read step by step instead.
-template <int kBits, int kDim>
+// Keys are read 4 tokens at a time: bytes of a row of words.
+inline constexpr int kKeyRowBytes = 4 * kTile;
+
+// What a lane reads of a tile of keys; bf16 is read step by step instead. Pointers are the lane's
+// own: to its first load, to the scales of its tokens.
+template <int kBits, int kDim, int kQueries>
 struct KeyTile {
   static constexpr int kSteps = kDim / 32;
   uint4 words[kSteps][Codes<kBits>::kLoads];
-  uint32_t scales[kDim / kKeyGroup];  // of the lane's four tokens
+  uint32_t scales[kSteps][kProducts<kQueries>];  // of the lane's four tokens
   uint8_t exponent;
 
-  __device__ __forceinline__ void load(const std::byte* tile,
-                                       const uint8_t* tile_scales,
+  __device__ static constexpr uint32_t first_scale(int lane) {
+    return static_cast<uint32_t>(kQueries == 4 ? lane % 4 / 2 * kTile : 0) + lane / 4 * 4;
+  }
+  __device__ __forceinline__ void load(const std::byte* at,
+                                       const uint8_t* first_scales,
                                        const uint8_t* tile_exponent,
                                        int lane) {
-    const int g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int step = 0; step < kSteps; ++step) {
 #pragma unroll
       for (int l = 0; l < Codes<kBits>::kLoads; ++l) {
-        const int row = Codes<kBits>::kStepRows * step + Codes<kBits>::row(t, l);
-        words[step][l] = load_once(reinterpret_cast<const uint4*>(tile) + 8 * row + g);
+        const int offset = Codes<kBits>::load_at(lane % 4, step, l, kKeyRowBytes);
+        words[step][l] = load_once(reinterpret_cast<const uint4*>(at + offset));
       }
-    }
 #pragma unroll
-    for (int group = 0; group < kDim / kKeyGroup; ++group) {
-      scales[group] = reinterpret_cast<const uint32_t*>(tile_scales)[8 * group + g];
+      for (int product = 0; product < kProducts<kQueries>; ++product) {
+        const int group = 2 * step + product;
+        scales[step][product] = *reinterpret_cast<const uint32_t*>(first_scales + group * kTile);
+      }
     }
     exponent = *tile_exponent;
   }
 };
 
-template <int kDim>
-struct KeyTile<16, kDim> {
-  const uint4* words;
+template <int kDim, int kQueries>
+struct KeyTile<16, kDim, kQueries> {
+  const std::byte* at;
 
-  __device__ __forceinline__ void load(const std::byte* tile, const uint8_t*, const uint8_t*, int) {
-    words = reinterpret_cast<const uint4*>(tile);
+  __device__ static constexpr uint32_t first_scale(int) { return 0; }
+  __device__ __forceinline__ void load(const std::byte* first,
+                                       const uint8_t*,
+                                       const uint8_t*,
+                                       int) {
+    at = first;
   }
 };
 
-// Queries as B operands. `rows[g]` is the lane's own column: rotated, [kDim]; null: none.
-//
-// Sums over lanes t have one scale only if their dimensions lie in one group of 16, so there are
-// two products: of lanes 0 and 1 and of lanes 2 and 3, the others' coefficients being zero.
-template <int kBits, int kDim>
+// Queries as B operands. `row` is the query of the lane's own column g: rotated, [kDim]; null:
+// none.
+template <int kBits, int kDim, int kQueries>
 struct KeyQueries {
   static constexpr int kSteps = kDim / 32;
-  uint32_t b[2][kSteps][2];
-  float unit[2];  // of the queries 2t and 2t + 1: one step of their coefficients
+  uint32_t b[kProducts<kQueries>][kSteps][2];
+  float unit[2];  // of columns 2t and 2t + 1: one step of their coefficients, times kScaleUnitRoot
 
   __device__ __forceinline__ void load(const float* row, float scale_log2, int lane) {
-    const int t = lane % 4;
+    const int g = lane / 4, t = lane % 4;
     float largest = 0.0f;
     for (int step = 0; step < kSteps; ++step) {
       for (int e = 0; e < 8 && row != nullptr; ++e) {
@@ -77,7 +92,7 @@ struct KeyQueries {
     largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 1));
     largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, 2));
     const float per_unit = largest > 1e-30f ? 127.0f / largest : 0.0f;
-    const float one = largest * (1.0f / 127.0f) * scale_log2;
+    const float one = largest * (1.0f / 127.0f) * scale_log2 * kScaleUnitRoot;
 #pragma unroll
     for (int j = 0; j < 2; ++j) unit[j] = __shfl_sync(~0u, one, 4 * (2 * t + j));
 #pragma unroll
@@ -90,18 +105,21 @@ struct KeyQueries {
           const float q = row[key_dim<kBits>(step, t, 4 * half + e)];
           packed |= (static_cast<uint32_t>(__float2int_rn(q * per_unit)) & 0xffu) << 8 * e;
         }
-        b[0][step][half] = t < 2 ? packed : 0;
-        b[1][step][half] = t < 2 ? 0 : packed;
+#pragma unroll
+        for (int product = 0; product < kProducts<kQueries>; ++product) {
+          const bool first = kQueries == 4 ? g < 4 : product == 0;
+          b[product][step][half] = (t < 2) == first ? packed : 0;
+        }
       }
     }
   }
 };
 
-// In bf16, a query is the sum of two: its rounding would be the only error.
-template <int kDim>
-struct KeyQueries<16, kDim> {
+// In bf16, the products are of a query's two parts: its rounding would be the only error.
+template <int kDim, int kQueries>
+struct KeyQueries<16, kDim, kQueries> {
   static constexpr int kSteps = kDim / 32;
-  uint32_t b[2][kSteps][4];  // [high, low part]; 4 pairs of dimensions
+  uint32_t b[kProducts<kQueries>][kSteps][4];  // 4 pairs of dimensions
 
   __device__ __forceinline__ void load(const float* row, float scale_log2, int lane) {
 #pragma unroll
@@ -112,17 +130,33 @@ struct KeyQueries<16, kDim> {
         const float x = row != nullptr ? row[dim] * scale_log2 : 0.0f;
         const float y = row != nullptr ? row[dim + 1] * scale_log2 : 0.0f;
         const uint32_t high = pack_bf16(x, y);
-        b[0][step][pair] = high;
-        b[1][step][pair] =
+        const uint32_t low =
             pack_bf16(x - __uint_as_float(high << 16), y - __uint_as_float(high & 0xffff0000u));
+#pragma unroll
+        for (int product = 0; product < kProducts<kQueries>; ++product) {
+          const bool first = kQueries == 4 ? lane < 16 : product == 0;
+          b[product][step][pair] = first ? high : low;
+        }
       }
     }
   }
 };
 
-template <int kBits, int kDim>
-__device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim>& tile,
-                                           const KeyQueries<kBits, kDim>& queries,
+// With 4 queries, scores are the sums of columns n and n + 4.
+template <int kQueries>
+__device__ __forceinline__ void add_halves(Scores& scores) {
+  if constexpr (kQueries == 4) {
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
+#pragma unroll
+      for (int i = 0; i < 4; ++i) scores[m][i] += __shfl_xor_sync(~0u, scores[m][i], 2);
+    }
+  }
+}
+
+template <int kBits, int kDim, int kQueries>
+__device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>& tile,
+                                           const KeyQueries<kBits, kDim, kQueries>& queries,
                                            const Table<kBits> (&books)[kBooksMax],
                                            int lane,
                                            Scores& scores) {
@@ -135,8 +169,9 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim>& tile,
 #pragma unroll
     for (int i = 0; i < 4; ++i) scores[m][i] = 0.0f;
 #pragma unroll
-    for (int step = 0; step < KeyTile<kBits, kDim>::kSteps; ++step) {
-      const uint32_t own_scales = t < 2 ? tile.scales[2 * step] : tile.scales[2 * step + 1];
+    for (int step = 0; step < kDim / 32; ++step) {
+      const uint32_t own_scales =
+          t < 2 ? tile.scales[step][0] : tile.scales[step][kProducts<kQueries> - 1];
       uint32_t levels[2][kTerms][2];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
@@ -149,12 +184,12 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim>& tile,
         key_levels<kBits>(words, t, table_of<kBits>(own_scale, books), levels[r]);
       }
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
+      for (int product = 0; product < kProducts<kQueries>; ++product) {
         int32_t sums[4];
-        multiply_levels<kTerms>(levels, queries.b[half][step], sums);
+        multiply_levels<kTerms>(levels, queries.b[product][step], sums);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-          const float scale = scale_value<kBookBits>(tile.scales[2 * step + half], 2 * m + r);
+          const float scale = scale_value<kBookBits>(tile.scales[step][product], 2 * m + r);
           total[r] += scale;
 #pragma unroll
           for (int j = 0; j < 2; ++j) {
@@ -164,33 +199,37 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim>& tile,
         }
       }
     }
-    const float unit = level_unit<kBookBits>(tile.exponent);
 #pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      scores[m][i] =
-          fmaf(-kSumStart, total[i / 2], scores[m][i]) * kScaleUnit * (queries.unit[i % 2] * unit);
-    }
+    for (int i = 0; i < 4; ++i) scores[m][i] = fmaf(-kSumStart, total[i / 2], scores[m][i]);
+  }
+  add_halves<kQueries>(scores);
+  // Both roots make up for the scales' unit; either factor alone is far from overflow.
+  const float key_unit = level_unit<kBookBits>(tile.exponent) * kScaleUnitRoot;
+#pragma unroll
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) scores[m][i] *= queries.unit[i % 2] * key_unit;
   }
 }
 
-template <int kDim>
-__device__ __forceinline__ void score_tile(const KeyTile<16, kDim>& tile,
-                                           const KeyQueries<16, kDim>& queries,
+template <int kDim, int kQueries>
+__device__ __forceinline__ void score_tile(const KeyTile<16, kDim, kQueries>& tile,
+                                           const KeyQueries<16, kDim, kQueries>& queries,
                                            const Table<16> (&)[kBooksMax],
                                            int lane,
                                            Scores& scores) {
-  const int g = lane / 4, t = lane % 4;
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) scores[m][i] = 0.0f;
   }
 #pragma unroll
-  for (int step = 0; step < KeyQueries<16, kDim>::kSteps; ++step) {
+  for (int step = 0; step < kDim / 32; ++step) {
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {
-      words[l] = load_once(tile.words + 8 * (16 * step + Codes<16>::row(t, l)) + g);
+      const int offset = Codes<16>::load_at(lane % 4, step, l, kKeyRowBytes);
+      words[l] = load_once(reinterpret_cast<const uint4*>(tile.at + offset));
     }
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
@@ -200,12 +239,14 @@ __device__ __forceinline__ void score_tile(const KeyTile<16, kDim>& tile,
                                word_of(words[pair + 1], 2 * m),
                                word_of(words[pair + 1], 2 * m + 1)};
 #pragma unroll
-        for (int part = 0; part < 2; ++part) {
-          mma_bf16(scores[m], a, queries.b[part][step][pair], queries.b[part][step][pair + 1]);
+        for (int product = 0; product < kProducts<kQueries>; ++product) {
+          mma_bf16(scores[m], a, queries.b[product][step][pair],
+                   queries.b[product][step][pair + 1]);
         }
       }
     }
   }
+  add_halves<kQueries>(scores);
 }
 
 }  // namespace tq::kernels::cuda

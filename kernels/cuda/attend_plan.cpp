@@ -7,7 +7,7 @@ namespace tq::kernels::cuda {
 namespace {
 
 constexpr int32_t kSplitRowsMax = 8;   // sequences with more rows are not split
-constexpr int32_t kPartTilesMin = 16;  // a part's merge costs about as much as one of its tiles
+constexpr int32_t kPartTilesMin = 32;  // a part's start and merge take as long as a few tiles
 constexpr int32_t kPartsMax = 64;
 
 // Tiles of the sequence, sealed ones first, up to the last that holds a position <= `position`.
@@ -33,6 +33,7 @@ int32_t part_tiles(int32_t n_tiles, int32_t n_rows) {
 void AttendPlan::build(const PagedBatch& batch, const AttendGeometry& geometry) {
   items.clear();
   blocks.clear();
+  n_small_items = 0;
   n_states = 0;
   for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
     const int32_t n_rows = batch.token_indptr[s + 1] - batch.token_indptr[s];
@@ -52,6 +53,7 @@ void AttendPlan::build(const PagedBatch& batch, const AttendGeometry& geometry) 
                                .n_parts = n_parts};
         blocks.push_back(block);
         for (int32_t part = 0; part < n_parts; ++part) {
+          if (n <= kAttendQueries / 2) ++n_small_items;
           items.push_back({.block = block,
                            .first_tile = part * size,
                            .end_tile = std::min(n_tiles, (part + 1) * size),
@@ -60,6 +62,9 @@ void AttendPlan::build(const PagedBatch& batch, const AttendGeometry& geometry) 
       }
     }
   }
+  std::stable_partition(items.begin(), items.end(), [](const AttendItem& item) {
+    return item.block.n_queries <= kAttendQueries / 2;
+  });
 }
 
 }  // namespace tq::kernels::cuda

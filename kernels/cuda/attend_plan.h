@@ -21,7 +21,8 @@ struct AttendGeometry {
 };
 
 struct AttendPlan {
-  std::vector<AttendItem> items;
+  std::vector<AttendItem> items;  // as AttendParams wants them
+  int32_t n_small_items = 0;
   std::vector<QueryBlock> blocks;
   int32_t n_states = 0;
 

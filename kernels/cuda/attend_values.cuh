@@ -9,10 +9,10 @@
 
 namespace tq::kernels::cuda {
 
-// Running softmax of 8 queries, in powers of two: weights are 2^(score - m). This lane's share.
+// Running softmax of 8 columns, in powers of two: weights are 2^(score - m). This lane's share.
 template <int kDim>
 struct Sums {
-  float o[kDim / 16][4] = {};  // [2j + h][2r + i]: dimension 32j + 4g + 2h + r, query 2t + i
+  float o[kDim / 16][4] = {};  // [2j + h][2r + i]: dimension 32j + 4g + 2h + r, column 2t + i
   float m[2] = {kNone, kNone};
   float l[2] = {};      // of the lane's own tokens
   float start[2] = {};  // o is too large by kSumStart times this
@@ -35,7 +35,7 @@ struct Sums {
   }
 };
 
-// The largest of both queries' numbers, over all lanes that hold some of them.
+// The largest of both columns' numbers, over all lanes that hold some of them.
 __device__ __forceinline__ void reduce_max(float (&x)[2]) {
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
@@ -72,6 +72,7 @@ __device__ __forceinline__ void weigh(Scores& scores, Sums<kDim>& sums) {
   }
 }
 
+// As KeyTile.
 template <int kBits, int kDim>
 struct ValueTile {
   static constexpr int kGroups = (kDim + kValueGroup - 1) / kValueGroup;
@@ -79,22 +80,24 @@ struct ValueTile {
   uint32_t scales[kGroups];  // of tokens 4g to 4g + 3
   uint8_t exponent;
 
-  __device__ __forceinline__ void load(const std::byte* tile,
-                                       const uint8_t* tile_scales,
+  __device__ static constexpr uint32_t first_scale(int lane) {
+    return static_cast<uint32_t>(lane / 4 * 4);
+  }
+  __device__ __forceinline__ void load(const std::byte* at,
+                                       const uint8_t* first_scales,
                                        const uint8_t* tile_exponent,
                                        int lane) {
-    const int g = lane / 4, t = lane % 4;
 #pragma unroll
     for (int j = 0; j < kDim / 32; ++j) {
 #pragma unroll
       for (int l = 0; l < Codes<kBits>::kLoads; ++l) {
-        const int at = kDim / 4 * Codes<kBits>::row(t, l) + 8 * j + g;
-        words[j][l] = load_once(reinterpret_cast<const uint4*>(tile) + at);
+        const int offset = Codes<kBits>::load_at(lane % 4, 0, l, 4 * kDim) + 128 * j;
+        words[j][l] = load_once(reinterpret_cast<const uint4*>(at + offset));
       }
     }
 #pragma unroll
     for (int group = 0; group < kGroups; ++group) {
-      scales[group] = reinterpret_cast<const uint32_t*>(tile_scales)[8 * group + g];
+      scales[group] = *reinterpret_cast<const uint32_t*>(first_scales + group * kTile);
     }
     exponent = *tile_exponent;
   }
@@ -102,10 +105,14 @@ struct ValueTile {
 
 template <int kDim>
 struct ValueTile<16, kDim> {
-  const uint4* words;
+  const std::byte* at;
 
-  __device__ __forceinline__ void load(const std::byte* tile, const uint8_t*, const uint8_t*, int) {
-    words = reinterpret_cast<const uint4*>(tile);
+  __device__ static constexpr uint32_t first_scale(int) { return 0; }
+  __device__ __forceinline__ void load(const std::byte* first,
+                                       const uint8_t*,
+                                       const uint8_t*,
+                                       int) {
+    at = first;
   }
 };
 
@@ -197,7 +204,6 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
                                          int n_tokens,
                                          int lane,
                                          Sums<kDim>& sums) {
-  const int g = lane / 4, t = lane % 4;
   uint32_t b[2][2];  // [m]: token pairs 4t + m and 4t + m + 2
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
@@ -214,9 +220,12 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {
-      const int pair = Codes<16>::row(t, l);
+      const int pair = Codes<16>::row(lane % 4, l);
+      const int offset = Codes<16>::load_at(lane % 4, 0, l, 4 * kDim) + 128 * j;
       words[l] = uint4{0, 0, 0, 0};
-      if (2 * pair < n_tokens) words[l] = load_once(tile.words + kDim / 4 * pair + 8 * j + g);
+      if (2 * pair < n_tokens) {
+        words[l] = load_once(reinterpret_cast<const uint4*>(tile.at + offset));
+      }
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {

@@ -267,6 +267,7 @@ Result<void> CudaBackend::attend(const AttendCall& call) {
                         .step = plan_.view,
                         .items = plan_.items,
                         .n_items = static_cast<int32_t>(plan_.attention.items.size()),
+                        .n_small_items = plan_.attention.n_small_items,
                         .blocks = plan_.blocks,
                         .n_blocks = static_cast<int32_t>(plan_.attention.blocks.size()),
                         .n_heads = options_.n_heads,

@@ -28,9 +28,11 @@ Result<void> run_kernel(void (*kernel)(Params),
   return Error{Code::kInternal, std::string("CUDA, launch: ") + cudaGetErrorString(status),
                "--backend"};
 #else
-  simt::launch(
-      {.grid = grid.blocks, .block = grid.threads, .shared_bytes = grid.shared_bytes, .seed = 1},
-      [&] { kernel(params); });
+  simt::launch({.grid = grid.blocks,
+                .block = grid.threads,
+                .shared_bytes = grid.shared_bytes,
+                .seed = simt::next_seed()},
+               [&] { kernel(params); });
   return {};
 #endif
 }

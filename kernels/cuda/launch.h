@@ -157,8 +157,9 @@ struct AttendParams {
   StoreView store;
   RotationView rotation;
   StepView step;
-  const AttendItem* items = nullptr;
+  const AttendItem* items = nullptr;  // those of at most kAttendQueries / 2 queries come first
   int32_t n_items = 0;
+  int32_t n_small_items = 0;
   const QueryBlock* blocks = nullptr;
   int32_t n_blocks = 0;
   int32_t n_heads = 0;

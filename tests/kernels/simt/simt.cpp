@@ -206,6 +206,11 @@ void launch(const Launch& options, const std::function<void()>& kernel) {
   running = nullptr;
 }
 
+uint32_t next_seed() {
+  static uint32_t seed = 0;
+  return ++seed;
+}
+
 const Thread& self() { return running->thread; }
 
 void fail(const char* what, const Place& place) {

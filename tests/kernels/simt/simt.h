@@ -53,6 +53,9 @@ struct Launch {
   uint32_t seed = 0;  // 0: lanes run in their order
 };
 
+// Another order of lanes for each launch: 1, 2, ...
+uint32_t next_seed();
+
 // Runs every block of a grid to its end, one after the other.
 void launch(const Launch& options, const std::function<void()>& kernel);
 
