@@ -34,14 +34,6 @@ std::string missing_device() {
   return {};
 }
 
-Result<int> count_processors() {
-  int device = 0, n = 0;
-  TQ_TRY(cu_try(cudaGetDevice(&device), "current device"));
-  TQ_TRY(cu_try(cudaDeviceGetAttribute(&n, cudaDevAttrMultiProcessorCount, device),
-                "multiprocessors"));
-  return n;
-}
-
 Result<KvArena::Region> allocate_device(std::string_view what, uint64_t n_bytes) {
   void* region = nullptr;
   const uint64_t n = std::max<uint64_t>(n_bytes, 1);

@@ -16,9 +16,6 @@ namespace tq::kernels::cuda {
 // Why this build's kernels cannot run here; empty where they can.
 std::string missing_device();
 
-// Multiprocessors of the device, which work is divided by.
-Result<int> count_processors();
-
 // Zeroed memory of the device; `what` is named where it cannot be had.
 Result<KvArena::Region> allocate_device(std::string_view what, uint64_t n_bytes);
 // Ordinary memory that copies to and from the device do not wait for.

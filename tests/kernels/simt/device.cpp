@@ -20,7 +20,6 @@ Result<KvArena::Region> allocate(uint64_t n_bytes) {
 }  // namespace
 
 std::string missing_device() { return {}; }
-Result<int> count_processors() { return 4; }  // few, so that work is split in small cases too
 
 Result<KvArena::Region> allocate_device(std::string_view, uint64_t n_bytes) {
   return allocate(n_bytes);
