@@ -6,77 +6,11 @@
 // Bytes read per token: those of its codes and scales, once. Codes meet integer coefficients in
 // int8 tensor cores (attend_keys.cuh, attend_values.cuh), hot rows meet bf16 ones.
 
+#include "kernels/cuda/attend_keys.cuh"
+#include "kernels/cuda/attend_merge.cuh"
 #include "kernels/cuda/attend_values.cuh"
 
 namespace tq::kernels::cuda {
-
-inline constexpr int kAttendWarps = 4;
-inline constexpr int kAttendThreads = 32 * kAttendWarps;
-static_assert(kColumns == kAttendQueries);
-
-// Floats from query to query of a warp's sums in shared memory: writes hit all banks.
-template <int kDim>
-inline constexpr int kSharedStride = kDim + 4;
-template <int kDim>
-inline constexpr size_t kAttendSharedBytes = kAttendWarps* kColumns*(kSharedStride<kDim> + 2) *
-                                             sizeof(float);
-
-// Where a lane finds its part of a KV head's tiles, from the start of a block.
-struct LanePlace {
-  uint32_t words;
-  uint32_t scales;
-  uint32_t exponent;
-  uint32_t tile_bytes;
-  uint32_t scale_tile_bytes;
-
-  __device__ __forceinline__
-  LanePlace(const HalfView& half, int kv_head, uint32_t first_load, uint32_t first_scale)
-      : words(half.offset + static_cast<uint32_t>(kv_head) * half.head_stride + first_load),
-        scales(half.scale_offset + static_cast<uint32_t>(kv_head) * half.scale_head_stride +
-               first_scale),
-        exponent(half.exponent_offset + static_cast<uint32_t>(kv_head) * half.exponent_head_stride),
-        tile_bytes(half.tile_bytes),
-        scale_tile_bytes(half.scale_tile_bytes) {}
-
-  template <class Tile>
-  __device__ __forceinline__ void load(Tile& tile,
-                                       const std::byte* block,
-                                       const uint8_t* block_scales,
-                                       int in_block,
-                                       int lane) const {
-    const auto at = static_cast<uint32_t>(in_block);
-    tile.load(block + (words + at * tile_bytes), block_scales + (scales + at * scale_tile_bytes),
-              block_scales + (exponent + at), lane);
-  }
-};
-
-// The start of a block: ids and strides are below 2^32, which makes it one multiplication.
-template <class T>
-__device__ __forceinline__ T* block_start(T* pool, int id, size_t stride) {
-  return pool + static_cast<uint64_t>(static_cast<uint32_t>(id)) * static_cast<uint32_t>(stride);
-}
-
-// A warp's place in the list of a sequence's blocks; it takes every kAttendWarps-th tile.
-struct Cursor {
-  int tile;
-  int block;
-  int in_block;
-  int tiles_per_block;
-
-  __device__ __forceinline__ Cursor(int first, int per_block)
-      : tile(first),
-        block(first / per_block),
-        in_block(first % per_block),
-        tiles_per_block(per_block) {}
-  __device__ __forceinline__ void advance() {
-    tile += kAttendWarps;
-    in_block += kAttendWarps;
-    while (in_block >= tiles_per_block) {
-      in_block -= tiles_per_block;
-      ++block;
-    }
-  }
-};
 
 // This warp's tiles of the sealed blocks, from `first`.
 template <int kKBits, int kVBits, int kDim, int kQueries>
@@ -187,54 +121,6 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   }
 }
 
-// Writes the sums of all warps as one state.
-template <int kDim, int kQueries>
-__device__ __forceinline__ void merge_warps(Sums<kDim>& sums, float* state) {
-  constexpr int kStride = kSharedStride<kDim>;
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int g = lane / 4, t = lane % 4;
-  float* const o = reinterpret_cast<float*>(shared_memory());  // [warps][kColumns][kStride]
-  float* const m = o + kAttendWarps * kColumns * kStride;      // [warps][kColumns]
-  float* const l = m + kAttendWarps * kColumns;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    const int column = warp * kColumns + 2 * t + i;
-#pragma unroll
-    for (int lanes = 4; lanes < 32; lanes *= 2) {
-      sums.l[i] += __shfl_xor_sync(~0u, sums.l[i], lanes);
-    }
-    if (g == 0) {
-      m[column] = sums.m[i];
-      l[column] = sums.l[i];
-    }
-    const float excess = -kSumStart * sums.start[i];
-#pragma unroll
-    for (int j = 0; j < kDim / 32; ++j) {
-      const float4 dims{sums.o[2 * j][i] + excess, sums.o[2 * j][2 + i] + excess,
-                        sums.o[2 * j + 1][i] + excess, sums.o[2 * j + 1][2 + i] + excess};
-      *reinterpret_cast<float4*>(o + column * kStride + 32 * j + 4 * g) = dims;
-    }
-  }
-  __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < kQueries * kDim; i += kAttendThreads) {
-    const int column = i / kDim, dim = i % kDim;
-    float largest = m[column];
-    for (int w = 1; w < kAttendWarps; ++w) largest = fmaxf(largest, m[w * kColumns + column]);
-    float sum = 0.0f, total = 0.0f;
-    for (int w = 0; w < kAttendWarps; ++w) {
-      const int at = w * kColumns + column;
-      const float weight = exp2_fast(m[at] - largest);
-      sum = fmaf(weight, o[at * kStride + dim], sum);
-      total = fmaf(weight, l[at], total);
-    }
-    state[i] = sum;
-    if (dim == 0) {
-      state[kColumns * kDim + column] = largest;
-      state[kColumns * (kDim + 1) + column] = total;
-    }
-  }
-}
-
 // The row of q and out, as [n_tokens * n_heads, head_dim], of one of a block's queries.
 __device__ __forceinline__ size_t query_row(const AttendParams& p,
                                             const QueryBlock& block,
@@ -249,8 +135,8 @@ __device__ __forceinline__ size_t query_row(const AttendParams& p,
 // Blocks to a multiprocessor, as many as their registers leave room for: those of the words of a
 // tile that are on their way weigh most.
 template <int kKBits, int kVBits, int kDim>
-inline constexpr int kAttendBlocks = kDim*((kKBits == 16 ? 0 : Codes<kKBits>::kLoads) +
-                                           (kVBits == 16 ? 0 : Codes<kVBits>::kLoads)) > 300
+inline constexpr int kAttendBlocks = kDim > 128 || kDim*(Codes<kKBits>::kPrefetched +
+                                                         Codes<kVBits>::kPrefetched) > 300
                                          ? 2
                                          : 3;
 

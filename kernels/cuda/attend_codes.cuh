@@ -15,9 +15,9 @@ namespace tq::kernels::cuda {
 // entry, 0 or -1, and the other table's entries make up for it.
 template <int kBits>
 struct Codes {
-  static constexpr bool kCoded = kBits != 16;
   static constexpr int kTerms = kBits == 4 ? 2 : 1;  // operands whose products are added
   static constexpr int kLoads = kBits == 16 ? 4 : kBits == 8 || kBits == 3 ? 2 : 1;
+  static constexpr int kPrefetched = kBits == 16 ? 0 : kLoads;
   static constexpr int kStepRows = kBits == 3 ? 3 : kBits;  // rows of words of 32 depths
 
   // A lane reads words in rows of one word per lane of the tile: this row of a step for its load l.
@@ -84,12 +84,12 @@ __device__ __forceinline__ void look_up(const uint32_t (&selectors)[2],
                                         uint32_t (&levels)[Codes<kBits>::kTerms][2]) {
   for (int i = 0; i < 2; ++i) {
     if constexpr (kBits == 4) {
-      levels[0][i] = __byte_perm(table.word[0], table.word[1], selectors[i]);
-      levels[1][i] = __byte_perm(table.word[2], table.word[3], selectors[i] ^ 0x88888888u);
+      levels[0][i] = permute_bytes(table.word[0], table.word[1], selectors[i]);
+      levels[1][i] = permute_bytes(table.word[2], table.word[3], selectors[i] ^ 0x88888888u);
     } else if constexpr (kBits == 3) {
-      levels[0][i] = __byte_perm(table.word[0], table.word[1], selectors[i]);
+      levels[0][i] = permute_bytes(table.word[0], table.word[1], selectors[i]);
     } else {
-      levels[0][i] = __byte_perm(table.word[0], table.word[0], selectors[i]);
+      levels[0][i] = permute_bytes(table.word[0], table.word[0], selectors[i]);
     }
   }
 }

@@ -9,69 +9,6 @@
 
 namespace tq::kernels::cuda {
 
-// Running softmax of 8 columns, in powers of two: weights are 2^(score - m). This lane's share.
-template <int kDim>
-struct Sums {
-  float o[kDim / 16][4] = {};  // [2j + h][2r + i]: dimension 32j + 4g + 2h + r, column 2t + i
-  float m[2] = {kNone, kNone};
-  float l[2] = {};      // of the lane's own tokens
-  float start[2] = {};  // o is too large by kSumStart times this
-
-  static constexpr float kNone = -3e38f;  // no key seen: below every score
-
-  __device__ __forceinline__ void rescale(const float (&largest)[2]) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float factor = exp2_fast(m[i] - largest[i]);
-      m[i] = largest[i];
-      l[i] *= factor;
-      start[i] *= factor;
-#pragma unroll
-      for (int part = 0; part < kDim / 16; ++part) {
-        o[part][i] *= factor;
-        o[part][2 + i] *= factor;
-      }
-    }
-  }
-};
-
-// The largest of both columns' numbers, over all lanes that hold some of them.
-__device__ __forceinline__ void reduce_max(float (&x)[2]) {
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-#pragma unroll
-    for (int lanes = 4; lanes < 32; lanes *= 2) {
-      x[i] = fmaxf(x[i], __shfl_xor_sync(~0u, x[i], lanes));
-    }
-  }
-}
-
-// Turns scores into weights. Sums are rescaled only when a score exceeds m by more than 8: weights
-// stay below 2^8.
-template <int kDim>
-__device__ __forceinline__ void weigh(Scores& scores, Sums<kDim>& sums) {
-  float largest[2];
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-    largest[i] =
-        fmaxf(fmaxf(scores[0][i], scores[0][2 + i]), fmaxf(scores[1][i], scores[1][2 + i]));
-  }
-  if (__any_sync(~0u, largest[0] > sums.m[0] + 8.0f || largest[1] > sums.m[1] + 8.0f)) {
-    reduce_max(largest);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) largest[i] = fmaxf(largest[i], sums.m[i]);
-    sums.rescale(largest);
-  }
-#pragma unroll
-  for (int m = 0; m < 2; ++m) {
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      scores[m][i] = exp2_fast(scores[m][i] - sums.m[i % 2]);
-      sums.l[i % 2] += scores[m][i];
-    }
-  }
-}
-
 // As KeyTile.
 template <int kBits, int kDim>
 struct ValueTile {
@@ -118,7 +55,7 @@ struct ValueTile<16, kDim> {
 
 // The low bytes of a and b.
 __device__ __forceinline__ uint32_t low_bytes(float a, float b) {
-  return __byte_perm(__float_as_uint(a), __float_as_uint(b), 0x0040);
+  return permute_bytes(__float_as_uint(a), __float_as_uint(b), 0x0040);
 }
 
 // o += weights . values. A weight times its token's scale becomes an integer of the tile's largest:
@@ -166,10 +103,10 @@ __device__ __forceinline__ void sum_tile(const ValueTile<kBits, kDim>& tile,
         pairs[i] = low_bytes(fmaf(scaled[group][m][i], per_unit[i], kSumStart),
                              fmaf(scaled[group][m][2 + i], per_unit[i], kSumStart));
       }
-      tokens[m] = transpose_8x8(__byte_perm(pairs[0], pairs[1], 0x5410));
+      tokens[m] = transpose_8x8(permute_bytes(pairs[0], pairs[1], 0x5410));
     }
-    b[group][0] = __byte_perm(tokens[0], tokens[1], kBits < 4 ? 0x6240 : 0x5410);
-    b[group][1] = __byte_perm(tokens[0], tokens[1], kBits < 4 ? 0x7351 : 0x7632);
+    b[group][0] = permute_bytes(tokens[0], tokens[1], kBits < 4 ? 0x6240 : 0x5410);
+    b[group][1] = permute_bytes(tokens[0], tokens[1], kBits < 4 ? 0x7351 : 0x7632);
   }
 #pragma unroll
   for (int j = 0; j < kDim / 32; ++j) {
@@ -212,8 +149,8 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
     for (int r = 0; r < 2; ++r) {
       tokens[r] = transpose_8x8(pack_bf16(weights[m][2 * r], weights[m][2 * r + 1]));
     }
-    b[m][0] = __byte_perm(tokens[0], tokens[1], 0x5410);
-    b[m][1] = __byte_perm(tokens[0], tokens[1], 0x7632);
+    b[m][0] = permute_bytes(tokens[0], tokens[1], 0x5410);
+    b[m][1] = permute_bytes(tokens[0], tokens[1], 0x7632);
   }
 #pragma unroll
   for (int j = 0; j < kDim / 32; ++j) {

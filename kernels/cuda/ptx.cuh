@@ -29,6 +29,14 @@ __device__ __forceinline__ uint4 load_once(const uint4* at) {
   return v;
 }
 
+// Byte i of the result is the byte of a (0-3) and b (4-7) that nibble i of the selector names; with
+// the nibble's highest bit set, that byte's sign eight times, which __byte_perm() does not do.
+__device__ __forceinline__ uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector) {
+  uint32_t bytes;
+  asm("prmt.b32 %0, %1, %2, %3;" : "=r"(bytes) : "r"(a), "r"(b), "r"(selector));
+  return bytes;
+}
+
 // 2^x with an error of 2 ulp; results below 2^-126 are 0.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;

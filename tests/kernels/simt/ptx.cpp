@@ -76,6 +76,18 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 }  // namespace
 
+uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector) {
+  const uint64_t bytes = uint64_t{b} << 32 | a;
+  uint32_t result = 0;
+  for (int i = 0; i < 4; ++i) {
+    const uint32_t nibble = selector >> 4 * i & 15u;
+    uint32_t byte = static_cast<uint32_t>(bytes >> 8 * (nibble & 7u)) & 0xffu;
+    if (nibble & 8u) byte = byte & 0x80u ? 0xffu : 0u;
+    result |= byte << 8 * i;
+  }
+  return result;
+}
+
 uint32_t pack_bf16(float low, float high) {
   return quant::float_to_bf16(low) | static_cast<uint32_t>(quant::float_to_bf16(high)) << 16;
 }

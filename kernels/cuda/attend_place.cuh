@@ -1,0 +1,68 @@
+#pragma once
+// Where the warps of attend.cuh find their tiles.
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/ptx.cuh"
+
+namespace tq::kernels::cuda {
+
+inline constexpr int kAttendWarps = 4;  // of a block
+
+// Where a lane finds its part of a KV head's tiles, from the start of a block.
+struct LanePlace {
+  uint32_t words;
+  uint32_t scales;
+  uint32_t exponent;
+  uint32_t tile_bytes;
+  uint32_t scale_tile_bytes;
+
+  __device__ __forceinline__
+  LanePlace(const HalfView& half, int kv_head, uint32_t first_load, uint32_t first_scale)
+      : words(half.offset + static_cast<uint32_t>(kv_head) * half.head_stride + first_load),
+        scales(half.scale_offset + static_cast<uint32_t>(kv_head) * half.scale_head_stride +
+               first_scale),
+        exponent(half.exponent_offset + static_cast<uint32_t>(kv_head) * half.exponent_head_stride),
+        tile_bytes(half.tile_bytes),
+        scale_tile_bytes(half.scale_tile_bytes) {}
+
+  template <class Tile>
+  __device__ __forceinline__ void load(Tile& tile,
+                                       const std::byte* block,
+                                       const uint8_t* block_scales,
+                                       int in_block,
+                                       int lane) const {
+    const auto at = static_cast<uint32_t>(in_block);
+    tile.load(block + (words + at * tile_bytes), block_scales + (scales + at * scale_tile_bytes),
+              block_scales + (exponent + at), lane);
+  }
+};
+
+// The start of a block: ids and strides are below 2^32, which makes it one multiplication.
+template <class T>
+__device__ __forceinline__ T* block_start(T* pool, int id, size_t stride) {
+  return pool + static_cast<uint64_t>(static_cast<uint32_t>(id)) * static_cast<uint32_t>(stride);
+}
+
+// A warp's place in the list of a sequence's blocks; it takes every kAttendWarps-th tile.
+struct Cursor {
+  int tile;
+  int block;
+  int in_block;
+  int tiles_per_block;
+
+  __device__ __forceinline__ Cursor(int first, int per_block)
+      : tile(first),
+        block(first / per_block),
+        in_block(first % per_block),
+        tiles_per_block(per_block) {}
+  __device__ __forceinline__ void advance() {
+    tile += kAttendWarps;
+    in_block += kAttendWarps;
+    while (in_block >= tiles_per_block) {
+      in_block -= tiles_per_block;
+      ++block;
+    }
+  }
+};
+
+}  // namespace tq::kernels::cuda
