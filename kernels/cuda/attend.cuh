@@ -37,12 +37,11 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   Keys keys;
   k.load(keys, codes, scales, at.in_block, lane);
   Table<kKBits> books[kBooksMax] = {};
-  constexpr int kBookLevels = 1 << (kKBits < 8 ? kKBits : 0);
 #pragma unroll
   for (int book = 0; book < 1 << key_book_bits(kKBits); ++book) {
-    books[book] = make_table<kKBits>(store.sealed_k.levels + book * kBookLevels);
+    books[book] = table_of_book<kKBits>(store.sealed_k, book);
   }
-  const Table<kVBits> v_table = make_table<kVBits>(store.sealed_v.levels);
+  const Table<kVBits> v_table = table_of_book<kVBits>(store.sealed_v, 0);
   KeyQueries<kKBits, kDim, kQueries> q;
   q.load(q_row, p.scale_log2, lane);
   for (;;) {

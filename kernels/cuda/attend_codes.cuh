@@ -43,29 +43,12 @@ struct Table {
   uint32_t word[Codes<kBits>::kTableWords == 0 ? 1 : Codes<kBits>::kTableWords];
 };
 
-__device__ __forceinline__ uint32_t level_word(const int8_t* levels) {
-  uint32_t word = 0;
-  for (int i = 0; i < 4; ++i)
-    word |= static_cast<uint32_t>(static_cast<uint8_t>(levels[i])) << 8 * i;
-  return word;
-}
-
 template <int kBits>
-__device__ __forceinline__ Table<kBits> make_table(const int8_t* levels) {
+__device__ __forceinline__ Table<kBits> table_of_book(const HalfView& half, int book) {
   Table<kBits> table{};
-  if constexpr (kBits == 4) {
-    // Levels of codes 0-7 are below -1, so that look-ups of 8-15 in their table yield -1.
-    int8_t lower[8], upper[8];
-    for (int i = 0; i < 8; ++i) {
-      upper[i] = static_cast<int8_t>(levels[8 + i] + 1);
-      lower[i] = static_cast<int8_t>(levels[i] + (upper[i] < 0 ? 1 : 0));
-    }
-    for (int i = 0; i < 2; ++i) {
-      table.word[i] = level_word(lower + 4 * i);
-      table.word[2 + i] = level_word(upper + 4 * i);
-    }
-  } else if constexpr (kBits < 4) {
-    for (int i = 0; i < Codes<kBits>::kTableWords; ++i) table.word[i] = level_word(levels + 4 * i);
+#pragma unroll
+  for (int i = 0; i < Codes<kBits>::kTableWords; ++i) {
+    table.word[i] = half.tables[book * Codes<kBits>::kTableWords + i];
   }
   return table;
 }

@@ -36,7 +36,9 @@ struct HalfView {
   uint32_t scale_tile_bytes = 0;  // [n_groups][32 tokens]
   uint32_t exponent_offset = 0;   // one byte per tile
   uint32_t exponent_head_stride = 0;
-  int8_t levels[kLevelsMax] = {};  // [book][2^bits]; unused at 16 and 8 bits
+  // [book][2^bits] levels, four to a word; at 4 bits the two tables of attend_codes.cuh. Unused at
+  // 16 and 8 bits.
+  uint32_t tables[kLevelsMax / 4] = {};
 };
 
 // Both pools in one layer. A block's part lies at its id times the stride.

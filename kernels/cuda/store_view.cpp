@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "config/check.h"
 #include "config/limits.h"
 
 namespace tq::kernels::cuda {
@@ -30,6 +31,24 @@ HalfView hot_half(const quant::BlockLayout& layout, bool is_key) {
   return half;
 }
 
+void set_tables(const quant::RowCodec& codec, HalfView& half) {
+  int8_t levels[kLevelsMax] = {};
+  int8_t* level = levels;
+  for (int book = 0; book < codec.scale_format().n_books(); ++book) {
+    level = std::copy(codec.levels(book).begin(), codec.levels(book).end(), level);
+  }
+  if (half.bits == 4) {
+    for (int code = 0; code < 8; ++code) {
+      TQ_CHECK(levels[code] < -1, "a lower level's look-up must be negative", levels[code]);
+      levels[8 + code] = static_cast<int8_t>(levels[8 + code] + 1);
+      if (levels[8 + code] < 0) levels[code] = static_cast<int8_t>(levels[code] + 1);
+    }
+  }
+  for (int i = 0; i < kLevelsMax; ++i) {
+    half.tables[i / 4] |= static_cast<uint32_t>(static_cast<uint8_t>(levels[i])) << i % 4 * 8;
+  }
+}
+
 HalfView sealed_half(const cpu::StoreCodec& store, bool is_key) {
   const quant::BlockLayout& layout = store.layout();
   const int n_heads = layout.shape().n_kv_heads;
@@ -48,10 +67,7 @@ HalfView sealed_half(const cpu::StoreCodec& store, bool is_key) {
   set_heads(
       [&](int head) { return is_key ? layout.k_exponent(head, 0) : layout.v_exponent(head, 0); },
       n_heads, half.exponent_offset, half.exponent_head_stride);
-  int8_t* level = half.levels;
-  for (int book = 0; book < codec->scale_format().n_books(); ++book) {
-    level = std::copy(codec->levels(book).begin(), codec->levels(book).end(), level);
-  }
+  if (tile.bits != 8) set_tables(*codec, half);
   return half;
 }
 
