@@ -51,6 +51,7 @@ Result<KvArena::Region> allocate_pinned(uint64_t n_bytes) {
 }
 
 Result<void> copy(void* to, const void* from, size_t n_bytes, Stream stream) {
+  if (n_bytes == 0) return {};
   return cu_try(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDefault, stream), "copy");
 }
 

@@ -18,7 +18,7 @@ WorldOptions invariance_options(const std::string& backend, int n_threads) {
   options.attention.n_threads = n_threads;
   options.data =
       Data::kGrowing;  // rescales differ from part to part, so a change of their order shows
-  options.key_bias = has_key_bias(backend) ? 0.3f : 0.0f;
+  options.key_bias = 0.3f;
   options.rope_pairs = 32;
   options.seed = 99;
   options.pools = {.hot_blocks = 200, .sealed_blocks = 200};
