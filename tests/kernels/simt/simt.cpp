@@ -130,8 +130,7 @@ class Block {
   }
 
   static bool same_place(const Lane& a, const Lane& b) {
-    return a.place.line() == b.place.line() && a.place.column() == b.place.column() &&
-           a.act == b.act;
+    return a.place.line == b.place.line && a.act == b.act;
   }
 
   // Lets each ready lane run to its next meeting, then holds the meetings that are complete.
@@ -164,7 +163,7 @@ class Block {
       if (guest.state == State::kDone) fail("a meeting with a lane that has ended", host);
       if (guest.state != State::kInWarp) return false;
       if (guest.mask != mask || !same_place(guest, host)) {
-        std::fprintf(stderr, "simt: lane %u is at line %u\n", i, guest.place.line());
+        std::fprintf(stderr, "simt: lane %u is at line %u\n", i, guest.place.line);
         fail("lanes at different meetings", host);
       }
       slots[i] = guest.slot;
@@ -217,7 +216,7 @@ void fail(const char* what, const Place& place) {
   const Lane& lane = *running;
   std::fprintf(stderr, "simt: %s: block %u,%u,%u thread %u at %s:%u\n", what,
                lane.thread.block_idx.x, lane.thread.block_idx.y, lane.thread.block_idx.z, lane.id,
-               place.file_name(), static_cast<unsigned>(place.line()));
+               place.file, place.line);
   std::abort();
 }
 

@@ -12,7 +12,6 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
-#include <source_location>
 
 #define __global__
 #define __device__
@@ -44,7 +43,16 @@ struct alignas(16) float4 {
 
 namespace tq::kernels::simt {
 
-using Place = std::source_location;
+// Where a collective is called; std::source_location, which clang 14 does not know.
+struct Place {
+  const char* file = "";
+  unsigned line = 0;
+
+  static constexpr Place current(const char* file = __builtin_FILE(),
+                                 unsigned line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
 
 struct Launch {
   dim3 grid;
