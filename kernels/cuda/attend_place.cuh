@@ -49,19 +49,23 @@ struct Cursor {
   int block;
   int in_block;
   int tiles_per_block;
+  int block_step;  // of kAttendWarps tiles
+  int rest_step;
 
   __device__ __forceinline__ Cursor(int first, int per_block)
       : tile(first),
         block(first / per_block),
         in_block(first % per_block),
-        tiles_per_block(per_block) {}
+        tiles_per_block(per_block),
+        block_step(kAttendWarps / per_block),
+        rest_step(kAttendWarps % per_block) {}
   __device__ __forceinline__ void advance() {
     tile += kAttendWarps;
-    in_block += kAttendWarps;
-    while (in_block >= tiles_per_block) {
-      in_block -= tiles_per_block;
-      ++block;
-    }
+    block += block_step;
+    in_block += rest_step;
+    if (in_block < tiles_per_block) return;
+    in_block -= tiles_per_block;
+    ++block;
   }
 };
 
