@@ -8,7 +8,7 @@
 
 #include "config/result.h"
 #include "kernels/device_attention.h"
-#include "kernels/linear.h"
+#include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {

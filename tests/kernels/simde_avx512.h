@@ -50,6 +50,16 @@ static inline simde__m512i tq_emulated_cvtepu8_epi32(__m128i x) {
   for (int i = 0; i < 16; ++i) integers[i] = bytes[i];
   return simde_mm512_loadu_si512(integers);
 }
+#undef _mm512_cvtepu8_epi32
+#define _mm512_cvtepu8_epi32(x) tq_emulated_cvtepu8_epi32(x)
+
+static inline __m128i tq_emulated_cvtepi32_epi8(simde__m512i x) {
+  alignas(64) int32_t integers[16];
+  alignas(16) int8_t bytes[16];
+  simde_mm512_storeu_si512(integers, x);
+  for (int i = 0; i < 16; ++i) bytes[i] = static_cast<int8_t>(integers[i]);
+  return _mm_load_si128(reinterpret_cast<const __m128i*>(bytes));
+}
 #undef _mm512_cvtepi32_epi8
 #define _mm512_cvtepi32_epi8(x) tq_emulated_cvtepi32_epi8(x)
 
@@ -81,8 +91,6 @@ static inline int32_t tq_emulated_reduce_max_epi32(simde__m512i x) {
 }
 #undef _mm512_reduce_max_epi32
 #define _mm512_reduce_max_epi32(x) tq_emulated_reduce_max_epi32(x)
-#undef _mm512_cvtepu8_epi32
-#define _mm512_cvtepu8_epi32(x) tq_emulated_cvtepu8_epi32(x)
 
 #undef _mm512_shuffle_f32x4
 #define _mm512_shuffle_f32x4(a, b, order) \
