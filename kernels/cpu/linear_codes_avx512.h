@@ -52,6 +52,16 @@ inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
   sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in.sum), sum);
 }
 
+// Hardware follows a stream of blocks too late: this is worth a fifth of a core's read speed.
+// Behind a panel's last block lies the next panel, and a prefetch beyond the last does nothing.
+constexpr int kBlocksAhead = 8;
+
+template <class Block>
+inline __attribute__((always_inline)) void prefetch(const Block* block) noexcept {
+  const auto* bytes = reinterpret_cast<const char*>(block);
+  for (size_t i = 0; i < sizeof(Block); i += 64) _mm_prefetch(bytes + i, _MM_HINT_T0);
+}
+
 // kRows rows from `row` on, of kPanels panels: a broadcast of inputs serves all of these.
 template <class Block, int kRows, int kPanels>
 void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept {
@@ -69,6 +79,7 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
     __m512i words[kPanels][8];
     BlockScales scales[kPanels];
     for (int p = 0; p < kPanels; ++p) {
+      prefetch(blocks[p] + b + kBlocksAhead);
       unpack(blocks[p][b].codes, words[p]);
       scales[p] = scales_of(blocks[p][b]);
     }
