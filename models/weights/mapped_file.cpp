@@ -56,10 +56,11 @@ MappedFile::~MappedFile() {
 void drop_pages(std::span<const std::byte> part) noexcept {
   static const auto page = static_cast<uintptr_t>(::sysconf(_SC_PAGESIZE));
   const auto first = reinterpret_cast<uintptr_t>(part.data());
-  const uintptr_t begin = (first + page - 1) / page * page;
-  const uintptr_t end = (first + part.size()) / page * page;
+  const uintptr_t skipped = (page - first % page) % page;  // to the first whole page
+  if (part.size() < skipped + page) return;
+  const uintptr_t n_bytes = (part.size() - skipped) / page * page;
   // A private mapping that is never written reads the same from the file again.
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  ::madvise(const_cast<std::byte*>(part.data()) + skipped, n_bytes, MADV_DONTNEED);
 }
 
 }  // namespace tq::models
