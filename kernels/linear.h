@@ -94,7 +94,7 @@ struct LinearCall {
   int64_t panel_end = 0;
 };
 
-// One implementation per CPU backend; they differ in the order of rounding, not in the sums' order.
+// One per CPU backend.
 using LinearFn = void (*)(const LinearCall&) noexcept;
 
 }  // namespace tq::kernels

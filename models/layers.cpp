@@ -1,13 +1,9 @@
 #include "models/layers.h"
 
-#include <ATen/ops/empty.h>
-
-#include <algorithm>
 #include <utility>
 
 #include "config/check.h"
 #include "models/packed_weights.h"
-#include "models/tensor_bridge.h"
 
 namespace tq::models {
 namespace {
@@ -85,25 +81,22 @@ Result<RmsNorm> RmsNorm::load(const WeightSource& source,
                               int64_t size,
                               float eps,
                               const Compute& compute) {
-  TQ_ASSIGN(const auto values, load_vector(source, name, size));
-  at::Tensor weight = at::empty({size});
-  std::copy(values.begin(), values.end(), f32_span(weight).begin());
+  TQ_ASSIGN(auto weight, load_vector(source, name, size));
   return RmsNorm(std::move(weight), eps, compute);
 }
 
 void RmsNorm::forward(std::span<float> x, std::span<const float> delta, std::span<float> y) const {
-  runner_->norm({.x = x, .delta = delta, .weight = f32_span(weight_), .y = y, .eps = eps_});
+  runner_->norm({.x = x, .delta = delta, .weight = weight_, .y = y, .eps = eps_});
 }
 
 void RmsNorm::forward_inline(std::span<float> x) const {
-  const std::span<const float> weight = f32_span(weight_);
   runner_->kernels().norm({.x = x,
                            .delta = {},
-                           .weight = weight,
+                           .weight = weight_,
                            .y = x,
                            .eps = eps_,
                            .row_begin = 0,
-                           .row_end = static_cast<int64_t>(x.size() / weight.size())});
+                           .row_end = static_cast<int64_t>(x.size() / weight_.size())});
 }
 
 }  // namespace tq::models

@@ -3,8 +3,6 @@
 // fp32 rows to fp32 rows, [n_rows, n] to [n_rows, m], in memory of the caller's. Engine thread
 // only; immutable once the decoder is loaded.
 
-#include <ATen/core/Tensor.h>
-
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -69,15 +67,15 @@ class RmsNorm {
 
   // delta, where there is one, is added to x first.
   void forward(std::span<float> x, std::span<const float> delta, std::span<float> y) const;
-  // On the calling thread, in place.
+  // In place, on the calling thread, which may be any.
   void forward_inline(std::span<float> x) const;
-  uint64_t bytes() const noexcept { return weight_.numel() * sizeof(float); }
+  uint64_t bytes() const noexcept { return weight_.size() * sizeof(float); }
 
  private:
-  RmsNorm(at::Tensor weight, float eps, const Compute& compute)
+  RmsNorm(std::vector<float> weight, float eps, const Compute& compute)
       : weight_(std::move(weight)), eps_(eps), runner_(compute.runner) {}
 
-  at::Tensor weight_;
+  std::vector<float> weight_;
   float eps_;
   kernels::LayerRunner* runner_;
 };

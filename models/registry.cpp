@@ -5,6 +5,7 @@
 #include <array>
 #include <string>
 
+#include "config/check.h"
 #include "models/decoder.h"
 #include "models/llama.h"
 
@@ -30,8 +31,9 @@ constexpr std::array kFamilies{
 Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
                                               kernels::PagedAttention& attention,
                                               const DecoderOptions& options) {
-  // Linear layers and attention run on a pool of ours; LibTorch's, of the whole process, would only
-  // fight it for the cores.
+  TQ_CHECK(options.pool != nullptr && options.layer.linear != nullptr, "a decoder needs kernels");
+  // All layers run on a pool of ours; LibTorch's, of the whole process, would only fight it for the
+  // cores.
   at::set_num_threads(1);
   std::string known;
   for (const Family& family : kFamilies) {

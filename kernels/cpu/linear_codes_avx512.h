@@ -1,6 +1,6 @@
 // linear() on codes and code_inputs() for AVX-512 with VNNI. Included once, inside a namespace's
-// translation unit with TQ_ISA defined, after linear_lanes.h and the intrinsics; a test includes
-// software versions of these first.
+// translation unit with TQ_ISA defined, after linear_body.h, row_body.h and the intrinsics; a test
+// includes software versions of these first.
 //
 // A weight's code and an input's integer meet in vpdpbusd, whose sums are exact: 16 products and
 // additions to an instruction where floats have 16 to two. So the order of integers does not
@@ -53,7 +53,6 @@ inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
 }
 
 // Hardware follows a stream of blocks too late: this is worth a fifth of a core's read speed.
-// Behind a panel's last block lies the next panel, and a prefetch beyond the last does nothing.
 constexpr int kBlocksAhead = 8;
 
 template <class Block>
@@ -79,7 +78,9 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
     __m512i words[kPanels][8];
     BlockScales scales[kPanels];
     for (int p = 0; p < kPanels; ++p) {
-      prefetch(blocks[p] + b + kBlocksAhead);
+      // Behind a panel's last block: the panel that this one's place goes to next.
+      const int64_t beyond = b + kBlocksAhead < n_blocks ? 0 : (kPanels - 1) * n_blocks;
+      prefetch(blocks[p] + b + kBlocksAhead + beyond);
       unpack(blocks[p][b].codes, words[p]);
       scales[p] = scales_of(blocks[p][b]);
     }
@@ -175,8 +176,8 @@ void code_inputs(const CodeInputsCall& call) noexcept {
       store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
     }
     const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    call.scales[static_cast<size_t>(b)] = {
-        unit, unit * static_cast<float>(_mm512_reduce_add_epi32(total))};
+    call.scales[static_cast<size_t>(b)] = {unit,
+                                           unit * _mm512_reduce_add_ps(_mm512_cvtepi32_ps(total))};
   }
 }
 

@@ -1,8 +1,7 @@
 // The vectors of linear_body.h and how stored weights become floats, in plain C++. Compiled once
-// per instruction set, in its own namespace TQ_ISA with its own width TQ_VECTOR_BYTES; a
-// linear_{avx2,avx512}.cpp replaces what its instructions do better. No #pragma once and no std::
-// inside: the code must not be shared between translation units that have different
-// instruction-set flags.
+// per instruction set, in its own namespace TQ_ISA with its own width TQ_VECTOR_BYTES;
+// linear_avx2.cpp replaces what its instructions do better. No #pragma once and no std:: inside:
+// the code must not be shared between translation units that have different instruction-set flags.
 
 namespace tq::kernels::TQ_ISA {
 

@@ -91,9 +91,10 @@ void ThreadPool::worker_main(int thread) noexcept {
   while (true) {
     spin_until([&] { return posted_.load(std::memory_order_acquire) != seen; });
     std::unique_lock lock(mutex_);
-    wake_.wait(lock, [&] { return stopping_ || (open_ && job_ != seen); });
+    wake_.wait(lock, [&] { return stopping_ || job_ != seen; });
     if (stopping_) return;
     seen = job_;
+    if (!open_) continue;  // too late for that one: look for the next before sleeping
     joined_.fetch_add(1, std::memory_order_relaxed);
     lock.unlock();
     take_items(thread);

@@ -165,10 +165,11 @@ struct Size {
   int64_t n_inputs;
 };
 
-constexpr Size kSizes[] = {{1, 1, 1},   {1, 16, 2},   {1, 64, 33},   {1, 200, 576},
-                           {2, 17, 31}, {3, 48, 64},  {5, 80, 7},    {7, 33, 128},
-                           {8, 64, 96}, {13, 40, 65}, {64, 70, 50},  {29, 100, 101},
-                           {1, 1, 32},  {6, 31, 32},  {24, 90, 288}, {35, 67, 544}};
+constexpr Size kSizes[] = {
+    {1, 1, 1},     {1, 16, 2},    {1, 64, 33},   {1, 200, 576}, {2, 17, 31},  {3, 48, 64},
+    {5, 80, 7},    {7, 33, 128},  {8, 64, 96},   {13, 40, 65},  {64, 70, 50}, {29, 100, 101},
+    {1, 1, 32},    {6, 31, 32},   {24, 90, 288}, {35, 67, 544}, {50, 33, 64}, {49, 20, 96},
+    {17, 18, 160}, {16, 17, 192}, {97, 35, 224}};
 
 }  // namespace
 
@@ -211,7 +212,7 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
   INFO("seed " << kSeed);
   for (const PackedType type : kTypes) {
     // Rows beyond the kernels' "many", inputs beyond a slice of it.
-    const int64_t n_rows = 41, n_outputs = 16 * 9 + 5, n_inputs = is_codes(type) ? 288 : 259;
+    const int64_t n_rows = 50, n_outputs = 16 * 9 + 5, n_inputs = is_codes(type) ? 288 : 259;
     const auto x = random_values(static_cast<size_t>(n_rows * n_inputs), kSeed);
     const Matrix matrix = random_matrix(n_outputs, n_inputs, type, kSeed + 2);
     const PackedLinear& linear = matrix.packed;
@@ -301,10 +302,12 @@ TEST_CASE("coded inputs: 12 bits of the largest, zero where tiny, not finite whe
     }
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       const float kept = std::exchange(x[5], bad);
+      const float other = std::exchange(x[13], bad);
       code();
       CHECK(!std::isfinite(scales[0].unit));
       CHECK(std::isfinite(scales[1].unit));
       x[5] = kept;
+      x[13] = other;
     }
   }
 }

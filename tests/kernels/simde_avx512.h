@@ -1,6 +1,6 @@
 #pragma once
-// AVX-512 in software, for avx512_emulated.cpp only: SIMDe under the intrinsics' own names, and the
-// few that SIMDe 0.7.4 lacks. Needs AVX2 and F16C of the machine.
+// AVX-512 in software, for the emulated kernels only: SIMDe under the intrinsics' own names, and
+// the few that SIMDe 0.7.4 lacks. Needs AVX2 and F16C of the machine.
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
 #include <immintrin.h>
@@ -72,15 +72,15 @@ static inline simde__m512i tq_emulated_srai_epi32(simde__m512i x, unsigned int n
 #undef _mm512_srai_epi32
 #define _mm512_srai_epi32(x, n) tq_emulated_srai_epi32(x, n)
 
-static inline int32_t tq_emulated_reduce_add_epi32(simde__m512i x) {
-  alignas(64) int32_t integers[16];
-  simde_mm512_storeu_si512(integers, x);
-  int32_t sum = 0;
-  for (const int32_t integer : integers) sum += integer;
+static inline float tq_emulated_reduce_add_ps(simde__m512 x) {  // of integers: exact in any order
+  alignas(64) float floats[16];
+  simde_mm512_storeu_ps(floats, x);
+  float sum = 0.0f;
+  for (const float value : floats) sum += value;
   return sum;
 }
-#undef _mm512_reduce_add_epi32
-#define _mm512_reduce_add_epi32(x) tq_emulated_reduce_add_epi32(x)
+#undef _mm512_reduce_add_ps
+#define _mm512_reduce_add_ps(x) tq_emulated_reduce_add_ps(x)
 
 static inline int32_t tq_emulated_reduce_max_epi32(simde__m512i x) {
   alignas(64) int32_t integers[16];
