@@ -184,14 +184,15 @@ Result<std::span<float>> Llama::forward(const DecoderInput& input) {
   const std::span<float> gate_up = rows_.gate_up.rows(n_tokens);
   const std::span<float> product = rows_.product.rows(n_tokens);
   embedding_.rows(input.tokens, hidden);
-  std::ranges::fill(branch, 0.0f);
+  std::span<const float> added;  // what the last block left for the next norm; none at first
   for (const Layer& layer : layers_) {
-    layer.attention_norm.forward(hidden, branch, normed);
+    layer.attention_norm.forward(hidden, added, normed);
     TQ_TRY(layer.attention.forward(normed, step_, branch));
     layer.mlp_norm.forward(hidden, branch, normed);
     layer.gate_up.forward(normed, gate_up);
     runner_->swiglu({.gate_up = gate_up, .y = product, .size = spec_.intermediate});
     layer.down.forward(product, branch);
+    added = branch;
   }
   if (input.logit_rows.empty()) return std::span<float>();
   return logits_of(input.logit_rows, hidden, branch);

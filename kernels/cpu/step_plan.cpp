@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/batch_check.h"
+#include "kernels/batch_tiles.h"
 #include "kernels/cpu/isa_kernels.h"
 
 namespace tq::kernels::cpu {
@@ -51,25 +52,13 @@ void StepPlan::place_tokens(size_t s, int block_tokens) {
   }
 }
 
-// Tiles of the sequence, sealed ones first, up to the last that holds a position <= `position`.
-int32_t StepPlan::tiles_until(size_t s, int64_t position, int block_tokens) const noexcept {
-  const int32_t per_block = block_tokens / kTile;
-  int32_t tiles = (batch_.sealed_indptr[s + 1] - batch_.sealed_indptr[s]) * per_block;
-  for (int32_t i = batch_.hot_indptr[s]; i < batch_.hot_indptr[s + 1]; ++i) {
-    const int64_t before = position + 1 - batch_.hot_first[static_cast<size_t>(i)];
-    if (before <= 0) break;
-    tiles += static_cast<int32_t>(std::min<int64_t>(per_block, (before + kTile - 1) / kTile));
-  }
-  return tiles;
-}
-
 void StepPlan::add_items(size_t s, const StepGeometry& geometry) {
   const int32_t n_rows = batch_.token_indptr[s + 1] - batch_.token_indptr[s];
   const int32_t rows_per_item = std::max(1, kQueriesMax / geometry.group);
   for (int32_t row = 0; row < n_rows; row += rows_per_item) {
     const int32_t n = std::min(rows_per_item, n_rows - row);
-    const int32_t n_tiles =
-        tiles_until(s, int64_t{batch_.first_position[s]} + row + n - 1, geometry.block_tokens);
+    const int32_t n_tiles = tiles_until(batch_, s, int64_t{batch_.first_position[s]} + row + n - 1,
+                                        geometry.block_tokens);
     const int32_t n_parts = (n_tiles + kPartTiles - 1) / kPartTiles;
     work_ += int64_t{n_tiles} * n * geometry.group * geometry.n_kv_heads;
     // A prefill has items enough; the parts of a decode's single row are what threads can share.

@@ -72,7 +72,6 @@ class StepPlan final : public AttnPlan {
  private:
   void place_tokens(size_t s, int block_tokens);
   void add_items(size_t s, const StepGeometry& geometry);
-  int32_t tiles_until(size_t s, int64_t position, int block_tokens) const noexcept;
 
   PagedBatch batch_;
   std::vector<AttnItem> items_;

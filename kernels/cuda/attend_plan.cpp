@@ -3,24 +3,14 @@
 #include <algorithm>
 #include <bit>
 
+#include "kernels/batch_tiles.h"
+
 namespace tq::kernels::cuda {
 namespace {
 
 constexpr int32_t kSplitRowsMax = 8;   // sequences with more rows are not split
 constexpr int32_t kPartTilesMin = 32;  // a part's start and merge take as long as a few tiles
 constexpr int32_t kPartsMax = 64;
-
-// Tiles of the sequence, sealed ones first, up to the last that holds a position <= `position`.
-int32_t tiles_until(const PagedBatch& batch, size_t seq, int64_t position, int block_tokens) {
-  const int32_t per_block = block_tokens / kTile;
-  int32_t tiles = (batch.sealed_indptr[seq + 1] - batch.sealed_indptr[seq]) * per_block;
-  for (int32_t i = batch.hot_indptr[seq]; i < batch.hot_indptr[seq + 1]; ++i) {
-    const int64_t before = position + 1 - batch.hot_first[static_cast<size_t>(i)];
-    if (before <= 0) break;
-    tiles += static_cast<int32_t>(std::min<int64_t>(per_block, (before + kTile - 1) / kTile));
-  }
-  return tiles;
-}
 
 int32_t part_tiles(int32_t n_tiles, int32_t n_rows) {
   if (n_rows > kSplitRowsMax) return std::max(n_tiles, 1);

@@ -120,22 +120,31 @@ Matrix random_matrix(int64_t n_outputs, int64_t n_inputs, PackedType type, uint3
                         : random_floats(n_outputs, n_inputs, type, seed);
 }
 
-// All panels; y starts as NaN.
-std::vector<float> product(const LayerKernels& kernels,
-                           const PackedLinear& linear,
-                           std::span<const float> x,
-                           int64_t n_rows) {
-  std::vector<float> y(static_cast<size_t>(n_rows * linear.n_outputs()), NAN);
-  x = x.first(static_cast<size_t>(n_rows * linear.n_inputs()));
+// Panels [panels.first, panels.second) of y = x W^T.
+void multiply(const LayerKernels& kernels,
+              const PackedLinear& linear,
+              std::span<const float> x,
+              std::pair<int64_t, int64_t> panels,
+              std::span<float> y) {
   const auto inputs = coded(kernels, linear, x);
   kernels.linear({.weights = &linear,
                   .x = x,
                   .coded = inputs.inputs,
                   .scales = inputs.scales,
                   .y = y,
-                  .n_rows = n_rows,
-                  .panel_begin = 0,
-                  .panel_end = linear.n_panels()});
+                  .n_rows = static_cast<int64_t>(x.size()) / linear.n_inputs(),
+                  .panel_begin = panels.first,
+                  .panel_end = panels.second});
+}
+
+// All panels; y starts as NaN.
+std::vector<float> product(const LayerKernels& kernels,
+                           const PackedLinear& linear,
+                           std::span<const float> x,
+                           int64_t n_rows) {
+  std::vector<float> y(static_cast<size_t>(n_rows * linear.n_outputs()), NAN);
+  multiply(kernels, linear, x.first(static_cast<size_t>(n_rows * linear.n_inputs())),
+           {0, linear.n_panels()}, y);
   return y;
 }
 
@@ -226,18 +235,9 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
       for (int64_t batch = 1; batch <= n_rows; ++batch) {
         std::vector<float> y(static_cast<size_t>(batch * n_outputs), NAN);
         const int64_t cut = batch % linear.n_panels();
-        for (const auto& [begin, end] : {std::pair{int64_t{0}, cut}, {cut, linear.n_panels()}}) {
-          const auto rows = std::span(x).first(static_cast<size_t>(batch * n_inputs));
-          const auto inputs = coded(kernels, linear, rows);
-          kernels.linear({.weights = &linear,
-                          .x = rows,
-                          .coded = inputs.inputs,
-                          .scales = inputs.scales,
-                          .y = y,
-                          .n_rows = batch,
-                          .panel_begin = begin,
-                          .panel_end = end});
-        }
+        const auto rows = std::span(x).first(static_cast<size_t>(batch * n_inputs));
+        multiply(kernels, linear, rows, {0, cut}, y);
+        multiply(kernels, linear, rows, {cut, linear.n_panels()}, y);
         REQUIRE(same_bits(y, std::span(alone).first(y.size())));
       }
     }

@@ -1,0 +1,30 @@
+#pragma once
+// How many tiles of its sequence a row attends to: what every backend cuts into work. Pure; any
+// thread.
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/paged_batch.h"
+#include "quant/block_layout.h"
+
+namespace tq::kernels {
+
+// Tiles of the sequence, sealed ones first, up to the last that holds a position <= `position`.
+inline int32_t tiles_until(const PagedBatch& batch,
+                           size_t seq,
+                           int64_t position,
+                           int block_tokens) noexcept {
+  constexpr int32_t kTile = quant::kTileTokens;
+  const int32_t per_block = block_tokens / kTile;
+  int32_t tiles = (batch.sealed_indptr[seq + 1] - batch.sealed_indptr[seq]) * per_block;
+  for (int32_t i = batch.hot_indptr[seq]; i < batch.hot_indptr[seq + 1]; ++i) {
+    const int64_t before = position + 1 - batch.hot_first[static_cast<size_t>(i)];
+    if (before <= 0) break;
+    tiles += static_cast<int32_t>(std::min<int64_t>(per_block, (before + kTile - 1) / kTile));
+  }
+  return tiles;
+}
+
+}  // namespace tq::kernels
