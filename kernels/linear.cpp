@@ -20,22 +20,45 @@ void put_codes(const CodeBlock& from, NibbleWords& to, size_t lane) {
   }
 }
 
+// Where a byte of input k is, and the bits above a nibble: see packed_blocks.h.
 constexpr size_t byte_word(size_t k) { return k / 8 * 2 + k % 2; }
 constexpr size_t byte_shift(size_t k) { return k % 8 / 2 * 8; }
+constexpr size_t bit_shift(size_t k) { return byte_shift(k) + byte_word(k); }
+constexpr size_t pair_shift(size_t k) { return byte_shift(k) + byte_word(k) % 4 * 2; }
 
 void put(const CodeBlock& from, PanelQ4_0& to, size_t lane) {
-  to.d[lane] = from.d;
+  to.d[0][lane] = from.d;
   put_codes(from, to.codes, lane);
 }
 
 void put(const CodeBlock& from, PanelQ4_1& to, size_t lane) {
-  to.d[lane] = from.d;
+  to.d[0][lane] = from.d;
   to.m[lane] = from.m;
   put_codes(from, to.codes, lane);
 }
 
+void put(const CodeBlock& from, PanelQ5_1& to, size_t lane) {
+  to.d[0][lane] = from.d;
+  to.m[lane] = from.m;
+  put_codes(from, to.codes, lane);
+  to.upper[lane] = 0;
+  for (size_t k = 0; k < kCodeInputs; ++k) {
+    to.upper[lane] |= (static_cast<uint32_t>(from.codes[k]) >> 4 & 1u) << bit_shift(k);
+  }
+}
+
+void put(const CodeBlock& from, PanelQ6_K& to, size_t lane) {
+  to.d[0][lane] = from.d;
+  to.d[1][lane] = from.d_second;
+  put_codes(from, to.codes, lane);
+  for (auto& word : to.upper) word[lane] = 0;
+  for (size_t k = 0; k < kCodeInputs; ++k) {
+    to.upper[k / 16][lane] |= (static_cast<uint32_t>(from.codes[k]) >> 4 & 3u) << pair_shift(k);
+  }
+}
+
 void put(const CodeBlock& from, PanelQ8_0& to, size_t lane) {
-  to.d[lane] = from.d;
+  to.d[0][lane] = from.d;
   for (auto& word : to.codes) word[lane] = 0;
   for (size_t k = 0; k < kCodeInputs; ++k) {
     const uint32_t code = static_cast<uint8_t>(from.codes[k]) ^ 0x80u;
@@ -43,22 +66,35 @@ void put(const CodeBlock& from, PanelQ8_0& to, size_t lane) {
   }
 }
 
-float code_at(const NibbleWords& codes, size_t k, size_t lane) {
-  return static_cast<float>(codes[k / 8][lane] >> 4 * (k % 8) & 15u);
+uint32_t nibble_at(const NibbleWords& codes, size_t k, size_t lane) {
+  return codes[k / 8][lane] >> 4 * (k % 8) & 15u;
 }
 
 float value(const PanelQ4_0& block, size_t k, size_t lane) {
-  return quant::fp16_to_float(block.d[lane]) * (code_at(block.codes, k, lane) - PanelQ4_0::kZero);
+  const auto code = static_cast<float>(nibble_at(block.codes, k, lane));
+  return quant::fp16_to_float(block.d[0][lane]) * (code - PanelQ4_0::kZero);
 }
 
 float value(const PanelQ4_1& block, size_t k, size_t lane) {
-  return quant::fp16_to_float(block.d[lane]) * code_at(block.codes, k, lane) +
-         quant::fp16_to_float(block.m[lane]);
+  const auto code = static_cast<float>(nibble_at(block.codes, k, lane));
+  return quant::fp16_to_float(block.d[0][lane]) * code + quant::fp16_to_float(block.m[lane]);
+}
+
+float value(const PanelQ5_1& block, size_t k, size_t lane) {
+  const uint32_t upper = block.upper[lane] >> bit_shift(k) & 1u;
+  const auto code = static_cast<float>(nibble_at(block.codes, k, lane) | upper << 4);
+  return quant::fp16_to_float(block.d[0][lane]) * code + quant::fp16_to_float(block.m[lane]);
+}
+
+float value(const PanelQ6_K& block, size_t k, size_t lane) {
+  const uint32_t upper = block.upper[k / 16][lane] >> pair_shift(k) & 3u;
+  const auto code = static_cast<float>(nibble_at(block.codes, k, lane) | upper << 4);
+  return quant::fp16_to_float(block.d[k / 16][lane]) * (code - PanelQ6_K::kZero);
 }
 
 float value(const PanelQ8_0& block, size_t k, size_t lane) {
   const uint32_t code = block.codes[byte_word(k)][lane] >> byte_shift(k) & 255u;
-  return quant::fp16_to_float(block.d[lane]) * (static_cast<float>(code) - PanelQ8_0::kZero);
+  return quant::fp16_to_float(block.d[0][lane]) * (static_cast<float>(code) - PanelQ8_0::kZero);
 }
 
 template <class Block>
@@ -160,6 +196,8 @@ void PackedLinear::pack_block(int64_t output, int64_t index, const CodeBlock& bl
   switch (type_) {
     case PackedType::kQ4_0: return put_block<PanelQ4_0>(block, base, index, lane);
     case PackedType::kQ4_1: return put_block<PanelQ4_1>(block, base, index, lane);
+    case PackedType::kQ5_1: return put_block<PanelQ5_1>(block, base, index, lane);
+    case PackedType::kQ6_K: return put_block<PanelQ6_K>(block, base, index, lane);
     case PackedType::kQ8_0: return put_block<PanelQ8_0>(block, base, index, lane);
     default: TQ_CHECK(false, "pack_block: weights that are no codes", static_cast<int>(type_));
   }
@@ -176,6 +214,8 @@ void PackedLinear::unpack_row(int64_t output, std::span<float> row) const {
     case PackedType::kBf16: return unpack_bf16(base, lane, row);
     case PackedType::kQ4_0: return unpack_blocks<PanelQ4_0>(base, lane, row);
     case PackedType::kQ4_1: return unpack_blocks<PanelQ4_1>(base, lane, row);
+    case PackedType::kQ5_1: return unpack_blocks<PanelQ5_1>(base, lane, row);
+    case PackedType::kQ6_K: return unpack_blocks<PanelQ6_K>(base, lane, row);
     case PackedType::kQ8_0: return unpack_blocks<PanelQ8_0>(base, lane, row);
   }
 }

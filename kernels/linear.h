@@ -5,11 +5,11 @@
 // Why not a library GEMM: every output is one fp32 sum in an order of its own, whatever n_rows is,
 // so a sequence's logits have the same bits alone and in any batch; and a matrix-vector product
 // (decode) streams the weights once at memory speed. Weights in memory are fp32, bf16 or codes of 4
-// and 8 bits with a scale per 32. Two ways to meet codes:
+// to 8 bits with a scale per 32 or 16. Two ways to meet codes:
 // * the kernel widens them to fp32 in registers. A code's product with its scale is exact in fp32
-//   (15 or 19 bits), so the widened weight has one rounding at most, that of adding a minimum, and
-//   is ggml's own to the bit: sums over codes equal sums over kF32 panels of the decoded weights to
-//   the bit as well.
+//   (at most 19 bits), so the widened weight has one rounding at most, that of adding a minimum,
+//   and is ggml's own to the bit: sums over codes equal sums over kF32 panels of the decoded
+//   weights to the bit as well.
 // * kernels that code their inputs (CodedInputs) multiply integers, exactly, and scale the sum of
 //   each 32. Weights are not rounded; inputs are, to 12 bits per 32 of them.
 //
@@ -28,9 +28,10 @@ namespace tq::kernels {
 
 // kCodeInputs weights of one output.
 struct CodeBlock {
-  uint16_t d = 0;                           // fp16 bits
-  uint16_t m = 0;                           // fp16 bits; kQ4_1 only
-  std::array<int8_t, kCodeInputs> codes{};  // [0, 16) at 4 bits
+  uint16_t d = 0;                           // fp16 bits; kQ6_K: of the first 16 inputs
+  uint16_t d_second = 0;                    // of the second 16; kQ6_K only
+  uint16_t m = 0;                           // fp16 bits; kQ4_1 and kQ5_1 only
+  std::array<int8_t, kCodeInputs> codes{};  // unsigned, but for kQ8_0
 };
 
 class PackedLinear {
@@ -67,9 +68,8 @@ class PackedLinear {
 };
 
 // 32 inputs of a row as integers 16 high + low times a unit, -8 <= low < 8: |error| <= unit / 2,
-// unit the largest magnitude / 2032. Byte i of word 2 j + h: input 8 j + h + 2 i. A block whose
-// inputs are all below 1e-30 is zero; a NaN or infinity among them makes the unit one, and all that
-// it meets.
+// unit the largest magnitude / 2032. Words as in packed_blocks.h. A block whose inputs are all
+// below 1e-30 is zero; a NaN or infinity among them makes the unit one, and all that it meets.
 struct alignas(64) CodedInputs {
   static constexpr float kMost = 127.0f * 16.0f;
   static constexpr float kLeast = 1e-30f;
@@ -79,7 +79,8 @@ struct alignas(64) CodedInputs {
 };
 struct InputScale {
   float unit;
-  float sum;  // of the 32 integers, times unit
+  float sum;         // of the 32 integers, times unit
+  float second_sum;  // of the second 16
 };
 
 struct LinearCall {
@@ -88,7 +89,8 @@ struct LinearCall {
   // [n_rows, n_inputs / 32], of x, for kernels that code their inputs; see LayerKernels.
   std::span<const CodedInputs> coded{};
   std::span<const InputScale> scales{};
-  std::span<float> y;  // [n_rows, n_outputs]
+  std::span<float> y;  // [n_rows, n_outputs], rows y_stride apart
+  int64_t y_stride = 0;
   int64_t n_rows = 0;
   int64_t panel_begin = 0;  // computes outputs of panels [panel_begin, panel_end)
   int64_t panel_end = 0;

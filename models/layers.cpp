@@ -47,21 +47,42 @@ Result<Linear> Linear::load(const WeightSource& source,
     }
     views.push_back(std::move(view));
   }
-  TQ_ASSIGN(auto packed, pack(views, compute.dtype));
+  TQ_ASSIGN(auto parts, pack(views, compute.dtype));
   for (const WeightView& view : views) source.release(view);
   std::vector<float> bias;
   for (size_t i = 0; with_bias && i < views.size(); ++i) {
     TQ_ASSIGN(const auto part, load_vector(source, stems[i] + ".bias", views[i].shape[0]));
     bias.insert(bias.end(), part.begin(), part.end());
   }
-  return Linear(std::move(packed), std::move(bias), compute);
+  return Linear(std::move(parts), std::move(bias), compute);
+}
+
+Linear::Linear(std::vector<kernels::PackedLinear> parts,
+               std::vector<float> bias,
+               const Compute& compute)
+    : parts_(std::move(parts)), n_outputs_(0), bias_(std::move(bias)), runner_(compute.runner) {
+  for (const kernels::PackedLinear& part : parts_) n_outputs_ += part.n_outputs();
+}
+
+uint64_t Linear::bytes() const noexcept {
+  uint64_t bytes = bias_.size() * sizeof(float);
+  for (const kernels::PackedLinear& part : parts_) bytes += part.bytes();
+  return bytes;
 }
 
 void Linear::forward(std::span<const float> x, std::span<float> y) const {
-  const auto n_rows = static_cast<int64_t>(x.size()) / weights_.n_inputs();
+  const auto n_rows = static_cast<int64_t>(x.size()) / parts_.front().n_inputs();
   TQ_CHECK(static_cast<int64_t>(y.size()) == n_rows * n_outputs(), "linear layer: rows", x.size(),
            y.size(), n_outputs());
-  runner_->linear({.weights = &weights_, .x = x, .y = y, .n_rows = n_rows});
+  size_t first_output = 0;
+  for (const kernels::PackedLinear& part : parts_) {
+    runner_->linear({.weights = &part,
+                     .x = x,
+                     .y = y.subspan(first_output),
+                     .y_stride = n_outputs(),
+                     .n_rows = n_rows});
+    first_output += static_cast<size_t>(part.n_outputs());
+  }
   if (bias_.empty()) return;
   for (int64_t row = 0; row < n_rows; ++row) {
     float* y_row = y.data() + row * n_outputs();
@@ -70,9 +91,11 @@ void Linear::forward(std::span<const float> x, std::span<float> y) const {
 }
 
 void Linear::rows(std::span<const TokenId> outputs, std::span<float> y) const {
-  const auto n_inputs = static_cast<size_t>(weights_.n_inputs());
+  TQ_CHECK(parts_.size() == 1, "rows of stacked matrices", parts_.size());
+  const kernels::PackedLinear& weights = parts_.front();
+  const auto n_inputs = static_cast<size_t>(weights.n_inputs());
   for (size_t i = 0; i < outputs.size(); ++i) {
-    weights_.unpack_row(outputs[i], y.subspan(i * n_inputs, n_inputs));
+    weights.unpack_row(outputs[i], y.subspan(i * n_inputs, n_inputs));
   }
 }
 

@@ -25,7 +25,7 @@ struct Compute {
 };
 
 // y = x W^T (+ b). Several matrices of the file may be stacked (q, k, v; gate, up): one pass over
-// x.
+// x for those of one type.
 class Linear {
  public:
   // names: matrices [*, n_inputs], stacked in this order; "<stem>.bias" is added where `with_bias`.
@@ -36,23 +36,24 @@ class Linear {
                              const Compute& compute);
 
   void forward(std::span<const float> x, std::span<float> y) const;
-  // Rows of W as activations: the look-up of an embedding. outputs are checked by the caller.
+  // Rows of a single matrix as activations: the look-up of an embedding. outputs are checked by the
+  // caller.
   void rows(std::span<const TokenId> outputs, std::span<float> y) const;
 
-  int64_t n_outputs() const noexcept { return weights_.n_outputs(); }
+  int64_t n_outputs() const noexcept { return n_outputs_; }
   std::span<const float> bias() const noexcept { return bias_; }  // [n_outputs], or empty
   // Zeros the biases of outputs [first, first + n).
   void clear_bias(size_t first, size_t n) noexcept {
     std::fill_n(bias_.begin() + static_cast<ptrdiff_t>(first), n, 0.0f);
   }
-  uint64_t bytes() const noexcept { return weights_.bytes() + bias_.size() * sizeof(float); }
+  uint64_t bytes() const noexcept;
 
  private:
-  Linear(kernels::PackedLinear weights, std::vector<float> bias, const Compute& compute)
-      : weights_(std::move(weights)), bias_(std::move(bias)), runner_(compute.runner) {}
+  Linear(std::vector<kernels::PackedLinear> parts, std::vector<float> bias, const Compute& compute);
 
-  kernels::PackedLinear weights_;
-  std::vector<float> bias_;  // [n_outputs], or empty
+  std::vector<kernels::PackedLinear> parts_;  // of W, one below the other
+  int64_t n_outputs_;                         // of all parts
+  std::vector<float> bias_;                   // [n_outputs], or empty
   kernels::LayerRunner* runner_;
 };
 

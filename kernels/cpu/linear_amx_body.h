@@ -30,8 +30,8 @@ template <class Block>
 inline void unpack_chunk(const Block* blocks, int n_blocks, Chunk& chunk) noexcept {
   chunk.n_blocks = n_blocks;
   for (int b = 0; b < n_blocks; ++b) {
-    __m512i words[8];
-    unpack(blocks[b].codes, words);
+    CodeWords words;
+    unpack(blocks[b], words);
     for (int w = 0; w < 8; ++w) {
       chunk.codes[b].rows[w] = _mm512_slli_epi32(words[w], 4);
       chunk.codes[b].rows[8 + w] = words[w];
@@ -86,7 +86,8 @@ inline __attribute__((always_inline)) void add_pair(const TileRows& rows,
   for (int i = 0; i < 2 && b + i < chunk.n_blocks; ++i) {
 #pragma GCC unroll 16
     for (int r = 0; r < kTileRows; ++r) {
-      add_scaled(chunk.scales[b + i], rows.scales[r * rows.n_blocks + b + i],
+      const InputScale& in = rows.scales[r * rows.n_blocks + b + i];
+      add_scaled(chunk.scales[b + i], in.unit, in.sum,
                  _mm512_loadu_si512(totals[2 * kPair + i].of[r]), sum[r]);
     }
   }
@@ -119,14 +120,14 @@ void run_tile_group(const LinearCall& call, int64_t begin, int64_t end) noexcept
                    static_cast<int>(left < kChunk ? left : kChunk), chunk);
       const int64_t n = n_outputs - panel * kPanelOutputs;
       for (int64_t row = begin; row < end; row += kTileRows) {
-        float* y = call.y.data() + row * n_outputs + panel * kPanelOutputs;
+        float* y = call.y.data() + row * call.y_stride + panel * kPanelOutputs;
         const int64_t at = row * n_blocks + first;
         __m512 sum[kTileRows];
         for (int r = 0; r < kTileRows; ++r) {
-          sum[r] = first == 0 ? _mm512_setzero_ps() : (__m512)load_row(y + r * n_outputs, n);
+          sum[r] = first == 0 ? _mm512_setzero_ps() : (__m512)load_row(y + r * call.y_stride, n);
         }
         run_tile_rows({call.coded.data() + at, call.scales.data() + at, n_blocks}, chunk, sum);
-        for (int r = 0; r < kTileRows; ++r) store_row(y + r * n_outputs, (Vec)sum[r], n);
+        for (int r = 0; r < kTileRows; ++r) store_row(y + r * call.y_stride, (Vec)sum[r], n);
       }
     }
   }
@@ -151,7 +152,7 @@ void run_tiles(const LinearCall& call) noexcept {
   const auto n_blocks = static_cast<size_t>(n_tiled * w.n_inputs() / kCodeInputs);
   rest.coded = call.coded.subspan(n_blocks);
   rest.scales = call.scales.subspan(n_blocks);
-  rest.y = call.y.subspan(static_cast<size_t>(n_tiled * w.n_outputs()));
+  rest.y = call.y.subspan(static_cast<size_t>(n_tiled * call.y_stride));
   run_codes<Block>(rest);
 }
 
@@ -159,7 +160,7 @@ void tiled_linear(const LinearCall& call) noexcept {
   switch (call.weights->type()) {
     case PackedType::kQ4_0: return run_tiles<PanelQ4_0>(call);
     case PackedType::kQ4_1: return run_tiles<PanelQ4_1>(call);
-    default: return linear(call);  // 16 times a code of 8 bits is no byte
+    default: return linear(call);  // 16 times a code of more bits is no byte
   }
 }
 

@@ -58,56 +58,82 @@ inline __attribute__((always_inline)) void each_bf16(Panels from, Use use) noexc
   }
 }
 
-// Block: PanelQ4_0 or PanelQ4_1. The minimum of the former is -8 d: both it and the sum
-// d code - 8 d are exact.
+// Words of a block that hold inputs 8 word + i, i in [0, 8), of the outputs of a vector, and the
+// codes of these.
+template <class Block>
+struct Codes {
+  void read(const Block& block, int word, int lane) noexcept {
+    nibbles = load<Words>(block.codes[word] + lane);
+  }
+  Words at(int i) const noexcept { return nibbles >> 4 * i & 15; }
+  Words nibbles;
+};
+
+template <>
+struct Codes<PanelQ5_1> {
+  void read(const PanelQ5_1& block, int word, int lane) noexcept {
+    nibbles = load<Words>(block.codes[word] + lane);
+    upper = load<Words>(block.upper + lane) >> 2 * word;
+  }
+  Words at(int i) const noexcept {
+    return (nibbles >> 4 * i & 15) | (upper >> (i / 2 * 8 + i % 2) & 1) << 4;
+  }
+  Words nibbles, upper;
+};
+
+template <>
+struct Codes<PanelQ6_K> {
+  void read(const PanelQ6_K& block, int word, int lane) noexcept {
+    nibbles = load<Words>(block.codes[word] + lane);
+    upper = load<Words>(block.upper[word / 2] + lane) >> word % 2 * 4;
+  }
+  Words at(int i) const noexcept {
+    return (nibbles >> 4 * i & 15) | (upper >> (i / 2 * 8 + i % 2 * 2) & 3) << 4;
+  }
+  Words nibbles, upper;
+};
+
+template <>
+struct Codes<PanelQ8_0> {
+  void read(const PanelQ8_0& block, int word, int lane) noexcept {
+    for (int i = 0; i < 2; ++i) words[i] = load<Words>(block.codes[2 * word + i] + lane);
+  }
+  Words at(int i) const noexcept { return words[i % 2] >> i / 2 * 8 & 255; }
+  Words words[2];
+};
+
 template <class Block, int kPanels, class Use>
-inline __attribute__((always_inline)) void each_nibble(Panels from, Use use) noexcept {
-  for (int64_t k = 0; k < from.n_inputs; k += kCodeInputs) {
-    Vec d[kPanels * kVecs];
-    Vec m[kPanels * kVecs];
-    for (int i = 0; i < kPanels * kVecs; ++i) {
+inline __attribute__((always_inline)) void each_code(Panels from, Use use) noexcept {
+  constexpr int kVectors = kPanels * kVecs;
+  constexpr int kInputs = kCodeInputs / Block::kScales;  // that share a scale
+  for (int64_t k = 0; k < from.n_inputs; k += kInputs) {
+    const auto part = static_cast<int>(k % kCodeInputs / kInputs);
+    Vec d[kVectors];
+    Vec m[kVectors];
+    for (int i = 0; i < kVectors; ++i) {
       const Block& block = block_at<Block>(from, i / kVecs, k);
       const int lane = i % kVecs * kLanes;
-      d[i] = Decode::halves(block.d + lane);
+      d[i] = Decode::halves(block.d[part] + lane);
       if constexpr (requires { block.m; }) {
         m[i] = Decode::halves(block.m + lane);
       } else {
-        m[i] = -Block::kZero * d[i];
+        m[i] = -Block::kZero * d[i];  // both it and the sum, d code - zero d, are exact
       }
     }
-    for (int word = 0; word < kCodeInputs / 8; ++word) {
-      Words words[kPanels * kVecs];
-      for (int i = 0; i < kPanels * kVecs; ++i) {
-        words[i] =
-            load<Words>(block_at<Block>(from, i / kVecs, k).codes[word] + i % kVecs * kLanes);
+    for (int in = 0; in < kInputs; in += 8) {
+      Codes<Block> codes[kVectors];
+      for (int i = 0; i < kVectors; ++i) {
+        codes[i].read(block_at<Block>(from, i / kVecs, k), (part * kInputs + in) / 8,
+                      i % kVecs * kLanes);
       }
-      for (int nibble = 0; nibble < 8; ++nibble) {
-        Vec weights[kPanels * kVecs];
-        for (int i = 0; i < kPanels * kVecs; ++i) {
-          weights[i] = Decode::nibbles(words[i]) * d[i] + m[i];
-          words[i] >>= 4;
+#pragma GCC unroll 8
+      for (int j = 0; j < 8; ++j) {
+        Vec weights[kVectors];
+        for (int i = 0; i < kVectors; ++i) {
+          weights[i] = __builtin_convertvector((Ints)codes[i].at(j), Vec) * d[i] + m[i];
         }
-        use(weights, k + 8 * word + nibble);
+        use(weights, k + in + j);
       }
-    }
-  }
-}
-
-template <int kPanels, class Use>
-inline __attribute__((always_inline)) void each_byte(Panels from, Use use) noexcept {
-  for (int64_t k = 0; k < from.n_inputs; k += kCodeInputs) {
-    Vec d[kPanels * kVecs];
-    for (int i = 0; i < kPanels * kVecs; ++i) {
-      d[i] = Decode::halves(block_at<PanelQ8_0>(from, i / kVecs, k).d + i % kVecs * kLanes);
-    }
-    for (int in = 0; in < kCodeInputs; ++in) {
-      Vec weights[kPanels * kVecs];
-      for (int i = 0; i < kPanels * kVecs; ++i) {
-        const PanelQ8_0& block = block_at<PanelQ8_0>(from, i / kVecs, k);
-        const auto words = load<Words>(block.codes[in / 8 * 2 + in % 2] + i % kVecs * kLanes);
-        weights[i] = (Decode::bytes(words >> in % 8 / 2 * 8) - PanelQ8_0::kZero) * d[i];
-      }
-      use(weights, k + in);
     }
   }
 }
@@ -116,9 +142,11 @@ template <PackedType kType, int kPanels, class Use>
 inline __attribute__((always_inline)) void each_input(Panels from, Use use) noexcept {
   if constexpr (kType == PackedType::kF32) each_f32<kPanels>(from, use);
   if constexpr (kType == PackedType::kBf16) each_bf16<kPanels>(from, use);
-  if constexpr (kType == PackedType::kQ4_0) each_nibble<PanelQ4_0, kPanels>(from, use);
-  if constexpr (kType == PackedType::kQ4_1) each_nibble<PanelQ4_1, kPanels>(from, use);
-  if constexpr (kType == PackedType::kQ8_0) each_byte<kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ4_0) each_code<PanelQ4_0, kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ4_1) each_code<PanelQ4_1, kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ5_1) each_code<PanelQ5_1, kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ6_K) each_code<PanelQ6_K, kPanels>(from, use);
+  if constexpr (kType == PackedType::kQ8_0) each_code<PanelQ8_0, kPanels>(from, use);
 }
 
 // Some rows' part of the sums of some panels: inputs [begin, begin + weights.n_inputs).
@@ -144,16 +172,15 @@ inline __attribute__((always_inline)) void copy_sums(float* to,
 template <PackedType kType, int kRows, int kPanels>
 void run_tile(const LinearCall& call, const Tile& tile) noexcept {
   const int64_t n_inputs = call.weights->n_inputs();
-  const int64_t n_outputs = call.weights->n_outputs();
   const float* x = call.x.data() + tile.row * n_inputs + tile.begin;
-  float* y = call.y.data() + tile.row * n_outputs + tile.panel * kPanelOutputs;
-  const int64_t n = n_outputs - tile.panel * kPanelOutputs;  // outputs from y on in a row
+  float* y = call.y.data() + tile.row * call.y_stride + tile.panel * kPanelOutputs;
+  const int64_t n = call.weights->n_outputs() - tile.panel * kPanelOutputs;  // from y on in a row
 
   Sums<kRows, kPanels> sum{};
   for (int r = 0; tile.begin > 0 && r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) {
       const int output = p * kPanelOutputs;
-      copy_sums((float*)&sum[r][p * kVecs], y + r * n_outputs + output, n - output);
+      copy_sums((float*)&sum[r][p * kVecs], y + r * call.y_stride + output, n - output);
     }
   }
   each_input<kType, kPanels>(
@@ -167,7 +194,7 @@ void run_tile(const LinearCall& call, const Tile& tile) noexcept {
   for (int r = 0; r < kRows; ++r) {
     for (int p = 0; p < kPanels; ++p) {
       const int output = p * kPanelOutputs;
-      copy_sums(y + r * n_outputs + output, (const float*)&sum[r][p * kVecs], n - output);
+      copy_sums(y + r * call.y_stride + output, (const float*)&sum[r][p * kVecs], n - output);
     }
   }
 }
@@ -242,6 +269,8 @@ inline void widen_and_run(const LinearCall& call) noexcept {
     case PackedType::kBf16: return run<PackedType::kBf16>(call);
     case PackedType::kQ4_0: return run<PackedType::kQ4_0>(call);
     case PackedType::kQ4_1: return run<PackedType::kQ4_1>(call);
+    case PackedType::kQ5_1: return run<PackedType::kQ5_1>(call);
+    case PackedType::kQ6_K: return run<PackedType::kQ6_K>(call);
     case PackedType::kQ8_0: return run<PackedType::kQ8_0>(call);
   }
 }

@@ -8,8 +8,10 @@
 
 namespace tq::kernels::TQ_ISA {
 
-// The codes of a block, unsigned, as vpdpbusd wants them: see CodedInputs for the words' inputs.
-inline void unpack(const NibbleWords& codes, __m512i (&words)[8]) noexcept {
+// Words of a block's codes, unsigned, as vpdpbusd wants them.
+using CodeWords = __m512i[8];
+
+inline void unpack_nibbles(const NibbleWords& codes, CodeWords& words) noexcept {
   const __m512i mask = _mm512_set1_epi8(15);
   for (int j = 0; j < 4; ++j) {
     const __m512i word = _mm512_loadu_si512(codes[j]);
@@ -18,11 +20,42 @@ inline void unpack(const NibbleWords& codes, __m512i (&words)[8]) noexcept {
   }
 }
 
-inline void unpack(const ByteWords& codes, __m512i (&words)[8]) noexcept {
-  for (int w = 0; w < 8; ++w) words[w] = _mm512_loadu_si512(codes[w]);
+// word | bits of `upper` shifted to the 5th and, for a mask of 0x30, the 6th of each byte; they lie
+// `at` bits above the lowest.
+inline __attribute__((always_inline)) __m512i with_upper(__m512i word,
+                                                         __m512i upper,
+                                                         int at,
+                                                         char mask) noexcept {
+  const __m512i moved =
+      at < 4 ? _mm512_slli_epi32(upper, 4 - at) : _mm512_srli_epi32(upper, at - 4);
+  return _mm512_ternarylogic_epi32(word, moved, _mm512_set1_epi8(mask), 0xf8);  // a | (b & c)
 }
 
-// value = scale code + minimum, of each output.
+template <class Block>
+inline void unpack(const Block& block, CodeWords& words) noexcept {
+  unpack_nibbles(block.codes, words);
+}
+
+inline void unpack(const PanelQ5_1& block, CodeWords& words) noexcept {
+  unpack_nibbles(block.codes, words);
+  const __m512i upper = _mm512_loadu_si512(block.upper);
+#pragma GCC unroll 8
+  for (int w = 0; w < 8; ++w) words[w] = with_upper(words[w], upper, w, 0x10);
+}
+
+inline void unpack(const PanelQ6_K& block, CodeWords& words) noexcept {
+  unpack_nibbles(block.codes, words);
+#pragma GCC unroll 8
+  for (int w = 0; w < 8; ++w) {
+    words[w] = with_upper(words[w], _mm512_loadu_si512(block.upper[w / 4]), w % 4 * 2, 0x30);
+  }
+}
+
+inline void unpack(const PanelQ8_0& block, CodeWords& words) noexcept {
+  for (int w = 0; w < 8; ++w) words[w] = _mm512_loadu_si512(block.codes[w]);
+}
+
+// value = scale code + minimum, of each output, for the inputs of a part that share a scale.
 struct BlockScales {
   __m512 scale;
   __m512 minimum;
@@ -33,8 +66,8 @@ inline __m512 halves(const uint16_t* from) noexcept {
 }
 
 template <class Block>
-inline BlockScales scales_of(const Block& block) noexcept {
-  const __m512 d = halves(block.d);
+inline BlockScales scales_of(const Block& block, int part = 0) noexcept {
+  const __m512 d = halves(block.d[part]);
   if constexpr (requires { block.m; }) {
     return {d, halves(block.m)};
   } else {
@@ -42,14 +75,19 @@ inline BlockScales scales_of(const Block& block) noexcept {
   }
 }
 
-// sum += the part of a block: its codes' products with an input, `total`, scaled.
-inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
-                                                      const InputScale& in,
-                                                      __m512i total,
-                                                      __m512& sum) noexcept {
-  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(in.unit));
+// sum += the codes' products with inputs, `total`, scaled. in_sum: of the inputs.
+inline __attribute__((always_inline)) void add_scaled(
+    const BlockScales& scales, float unit, float in_sum, __m512i total, __m512& sum) noexcept {
+  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(unit));
   sum = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(total), sum);
-  sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in.sum), sum);
+  sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in_sum), sum);
+}
+
+// The sum of the inputs of a part of a block.
+template <class Block>
+inline float part_sum(const InputScale& in, int part) noexcept {
+  if (Block::kScales == 1) return in.sum;
+  return part == 0 ? in.sum - in.second_sum : in.second_sum;
 }
 
 // Hardware follows a stream of blocks too late: this is worth a fifth of a core's read speed.
@@ -75,38 +113,46 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
   for (auto& of_row : sum)
     for (__m512& x : of_row) x = _mm512_setzero_ps();
   for (int64_t b = 0; b < n_blocks; ++b) {
-    __m512i words[kPanels][8];
-    BlockScales scales[kPanels];
+    CodeWords words[kPanels];
+    BlockScales scales[kPanels][Block::kScales];
     for (int p = 0; p < kPanels; ++p) {
       // Behind a panel's last block: the panel that this one's place goes to next.
       const int64_t beyond = b + kBlocksAhead < n_blocks ? 0 : (kPanels - 1) * n_blocks;
       prefetch(blocks[p] + b + kBlocksAhead + beyond);
-      unpack(blocks[p][b].codes, words[p]);
-      scales[p] = scales_of(blocks[p][b]);
+      unpack(blocks[p][b], words[p]);
+      for (int part = 0; part < Block::kScales; ++part) {
+        scales[p][part] = scales_of(blocks[p][b], part);
+      }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const CodedInputs& in = inputs[r * n_blocks + b];
-      __m512i high[kPanels], low[kPanels];
-      for (int p = 0; p < kPanels; ++p) high[p] = low[p] = _mm512_setzero_si512();
+      const InputScale& in_scale = input_scales[r * n_blocks + b];
+#pragma GCC unroll 2
+      for (int part = 0; part < Block::kScales; ++part) {
+        __m512i high[kPanels], low[kPanels];
+        for (int p = 0; p < kPanels; ++p) high[p] = low[p] = _mm512_setzero_si512();
 #pragma GCC unroll 8
-      for (int w = 0; w < 8; ++w) {
-        const __m512i in_high = _mm512_set1_epi32(in.high[w]);
-        const __m512i in_low = _mm512_set1_epi32(in.low[w]);
-        for (int p = 0; p < kPanels; ++p) {
-          high[p] = _mm512_dpbusd_epi32(high[p], words[p][w], in_high);
-          low[p] = _mm512_dpbusd_epi32(low[p], words[p][w], in_low);
+        for (int i = 0; i < 8 / Block::kScales; ++i) {
+          const int w = part * 8 / Block::kScales + i;
+          const __m512i in_high = _mm512_set1_epi32(in.high[w]);
+          const __m512i in_low = _mm512_set1_epi32(in.low[w]);
+          for (int p = 0; p < kPanels; ++p) {
+            high[p] = _mm512_dpbusd_epi32(high[p], words[p][w], in_high);
+            low[p] = _mm512_dpbusd_epi32(low[p], words[p][w], in_low);
+          }
         }
-      }
-      for (int p = 0; p < kPanels; ++p) {
-        add_scaled(scales[p], input_scales[r * n_blocks + b],
-                   _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]), sum[r][p]);
+        const float in_sum = part_sum<Block>(in_scale, part);
+        for (int p = 0; p < kPanels; ++p) {
+          add_scaled(scales[p][part], in_scale.unit, in_sum,
+                     _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]), sum[r][p]);
+        }
       }
     }
   }
   const int64_t n_outputs = call.weights->n_outputs();
   for (int r = 0; r < kRows; ++r) {
-    float* y = call.y.data() + (row + r) * n_outputs;
+    float* y = call.y.data() + (row + r) * call.y_stride;
     for (int p = 0; p < kPanels; ++p) {
       const int64_t output = (panel + p) * kPanelOutputs;
       store_row(y + output, (Vec)sum[r][p], n_outputs - output);
@@ -138,6 +184,8 @@ void linear(const LinearCall& call) noexcept {
     case PackedType::kBf16: return run<PackedType::kBf16>(call);
     case PackedType::kQ4_0: return run_codes<PanelQ4_0>(call);
     case PackedType::kQ4_1: return run_codes<PanelQ4_1>(call);
+    case PackedType::kQ5_1: return run_codes<PanelQ5_1>(call);
+    case PackedType::kQ6_K: return run_codes<PanelQ6_K>(call);
     case PackedType::kQ8_0: return run_codes<PanelQ8_0>(call);
   }
 }
@@ -166,18 +214,17 @@ void code_inputs(const CodeInputsCall& call) noexcept {
     __builtin_memcpy(&largest, &bits, sizeof largest);
     const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
     CodedInputs& out = call.coded[static_cast<size_t>(b)];
-    __m512i total = _mm512_setzero_si512();
+    float sums[2];
     for (int i = 0; i < 2; ++i) {
       const __m512i integers =
           _mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit)));
       const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 28), 28);
-      total = _mm512_add_epi32(total, integers);
+      sums[i] = _mm512_reduce_add_ps(_mm512_cvtepi32_ps(integers));  // exact
       store_bytes(out.low + 4 * i, low);
       store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
     }
     const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    call.scales[static_cast<size_t>(b)] = {unit,
-                                           unit * _mm512_reduce_add_ps(_mm512_cvtepi32_ps(total))};
+    call.scales[static_cast<size_t>(b)] = {unit, unit * (sums[0] + sums[1]), unit * sums[1]};
   }
 }
 

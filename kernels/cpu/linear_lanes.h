@@ -29,14 +29,6 @@ struct PlainDecode {
       bits[i] = (from[i] & 0x8000u) << 16 | (from[i] & 0x7fffu) << 13;
     return (Vec)bits * 0x1p112f;
   }
-  // The lowest 4 bits of each word.
-  static Vec nibbles(Words words) noexcept {
-    return __builtin_convertvector((Ints)(words & 15), Vec);
-  }
-  // The lowest 8 bits.
-  static Vec bytes(Words words) noexcept {
-    return __builtin_convertvector((Ints)(words & 255), Vec);
-  }
 };
 
 }  // namespace tq::kernels::TQ_ISA

@@ -10,11 +10,19 @@ std::string_view to_string(WeightType type) noexcept {
     case WeightType::kQ8_0: return "Q8_0";
     case WeightType::kQ4_0: return "Q4_0";
     case WeightType::kQ4_1: return "Q4_1";
+    case WeightType::kQ5_0: return "Q5_0";
+    case WeightType::kQ5_1: return "Q5_1";
     case WeightType::kQ4_K: return "Q4_K";
     case WeightType::kQ5_K: return "Q5_K";
     case WeightType::kQ6_K: return "Q6_K";
   }
   return "?";
+}
+
+SubScales sub_scales(const uint8_t* packed, int j) noexcept {
+  if (j < 4) return {packed[j] & 63, packed[j + 4] & 63};
+  return {(packed[j + 4] & 15) | (packed[j - 4] >> 6) << 4, (packed[j + 4] >> 4) | (packed[j] >> 6)
+                                                                                       << 4};
 }
 
 BlockShape block_shape(WeightType type) noexcept {
@@ -25,6 +33,8 @@ BlockShape block_shape(WeightType type) noexcept {
     case WeightType::kQ8_0: return {kSmallBlock, sizeof(BlockQ8_0)};
     case WeightType::kQ4_0: return {kSmallBlock, sizeof(BlockQ4_0)};
     case WeightType::kQ4_1: return {kSmallBlock, sizeof(BlockQ4_1)};
+    case WeightType::kQ5_0: return {kSmallBlock, sizeof(BlockQ5_0)};
+    case WeightType::kQ5_1: return {kSmallBlock, sizeof(BlockQ5_1)};
     case WeightType::kQ4_K: return {kSuperBlock, sizeof(BlockQ4_K)};
     case WeightType::kQ5_K: return {kSuperBlock, sizeof(BlockQ5_K)};
     case WeightType::kQ6_K: return {kSuperBlock, sizeof(BlockQ6_K)};

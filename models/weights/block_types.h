@@ -29,6 +29,17 @@ struct BlockQ4_1 {  // value = d q + m
   uint16_t m;
   uint8_t q[kSmallBlock / 2];
 };
+struct BlockQ5_0 {  // value = d (q - 16); bit i of q_high is the fifth of element i
+  uint16_t d;
+  uint8_t q_high[4];
+  uint8_t q[kSmallBlock / 2];
+};
+struct BlockQ5_1 {  // value = d q + m
+  uint16_t d;
+  uint16_t m;
+  uint8_t q_high[4];
+  uint8_t q[kSmallBlock / 2];
+};
 struct BlockQ4_K {  // 8 sub-blocks of 32 with 6-bit scales and minima in `scales`
   uint16_t d;
   uint16_t d_min;
@@ -49,7 +60,17 @@ struct BlockQ6_K {  // 16 sub-blocks of 16 with 8-bit scales
   uint16_t d;
 };
 static_assert(sizeof(BlockQ8_0) == 34 && sizeof(BlockQ4_0) == 18 && sizeof(BlockQ4_1) == 20);
+static_assert(sizeof(BlockQ5_0) == 22 && sizeof(BlockQ5_1) == 24);
 static_assert(sizeof(BlockQ4_K) == 144 && sizeof(BlockQ5_K) == 176 && sizeof(BlockQ6_K) == 210);
+
+// The 6-bit scale and minimum of sub-block j in [0, 8), `packed` as BlockQ4_K and BlockQ5_K hold
+// them: the first four lie whole in bytes 0-3 and 4-7, the others have their low nibbles in bytes
+// 8-11 and their top two bits above the first four.
+struct SubScales {
+  int scale;
+  int min;
+};
+SubScales sub_scales(const uint8_t* packed, int j) noexcept;
 
 struct BlockShape {
   int64_t elements;  // values of one block

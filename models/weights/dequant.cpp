@@ -46,24 +46,45 @@ void decode(const BlockQ4_1& block, float* out) noexcept {
   for (int i = 0; i < kHalf; ++i) out[i + kHalf] = d * static_cast<float>(block.q[i] >> 4) + m;
 }
 
+uint32_t high_bits(const uint8_t (&bytes)[4]) noexcept {
+  uint32_t bits = 0;
+  std::memcpy(&bits, bytes, sizeof bits);
+  return bits;
+}
+
+void decode(const BlockQ5_0& block, float* out) noexcept {
+  const float d = half_to_float(block.d);
+  const uint32_t high = high_bits(block.q_high);
+  constexpr int kHalf = kSmallBlock / 2;
+  for (int i = 0; i < kHalf; ++i) {
+    out[i] =
+        d * static_cast<float>(((block.q[i] & 15) | static_cast<int>(high >> i & 1) << 4) - 16);
+    out[i + kHalf] =
+        d *
+        static_cast<float>(((block.q[i] >> 4) | static_cast<int>(high >> (i + 16) & 1) << 4) - 16);
+  }
+}
+
+void decode(const BlockQ5_1& block, float* out) noexcept {
+  const float d = half_to_float(block.d);
+  const float m = half_to_float(block.m);
+  const uint32_t high = high_bits(block.q_high);
+  constexpr int kHalf = kSmallBlock / 2;
+  for (int i = 0; i < kHalf; ++i) {
+    out[i] = d * static_cast<float>((block.q[i] & 15) | static_cast<int>(high >> i & 1) << 4) + m;
+    out[i + kHalf] =
+        d * static_cast<float>((block.q[i] >> 4) | static_cast<int>(high >> (i + 16) & 1) << 4) + m;
+  }
+}
+
 struct ScaleMin {
   float scale;
   float min;
 };
 
-// The 6-bit scale and minimum of sub-block j in [0, 8): the first four lie whole in bytes 0-3 and
-// 4-7, the others have their low nibbles in bytes 8-11 and their top two bits above the first four.
 ScaleMin sub_block(const uint8_t* packed, int j, float d, float d_min) noexcept {
-  int scale = 0;
-  int min = 0;
-  if (j < 4) {
-    scale = packed[j] & 63;
-    min = packed[j + 4] & 63;
-  } else {
-    scale = (packed[j + 4] & 15) | ((packed[j - 4] >> 6) << 4);
-    min = (packed[j + 4] >> 4) | ((packed[j] >> 6) << 4);
-  }
-  return {d * static_cast<float>(scale), d_min * static_cast<float>(min)};
+  const SubScales of = sub_scales(packed, j);
+  return {d * static_cast<float>(of.scale), d_min * static_cast<float>(of.min)};
 }
 
 void decode(const BlockQ4_K& block, float* out) noexcept {
@@ -168,6 +189,8 @@ Result<void> dequantize(const WeightView& weight, int64_t first, std::span<float
     case WeightType::kQ8_0: decode_blocks<BlockQ8_0, kSmallBlock>(from, out); break;
     case WeightType::kQ4_0: decode_blocks<BlockQ4_0, kSmallBlock>(from, out); break;
     case WeightType::kQ4_1: decode_blocks<BlockQ4_1, kSmallBlock>(from, out); break;
+    case WeightType::kQ5_0: decode_blocks<BlockQ5_0, kSmallBlock>(from, out); break;
+    case WeightType::kQ5_1: decode_blocks<BlockQ5_1, kSmallBlock>(from, out); break;
     case WeightType::kQ4_K: decode_blocks<BlockQ4_K, kSuperBlock>(from, out); break;
     case WeightType::kQ5_K: decode_blocks<BlockQ5_K, kSuperBlock>(from, out); break;
     case WeightType::kQ6_K: decode_blocks<BlockQ6_K, kSuperBlock>(from, out); break;

@@ -48,6 +48,8 @@ std::optional<WeightType> weight_type(uint32_t ggml_type) noexcept {
     case 1: return WeightType::kF16;
     case 2: return WeightType::kQ4_0;
     case 3: return WeightType::kQ4_1;
+    case 6: return WeightType::kQ5_0;
+    case 7: return WeightType::kQ5_1;
     case 8: return WeightType::kQ8_0;
     case 12: return WeightType::kQ4_K;
     case 13: return WeightType::kQ5_K;
@@ -197,7 +199,7 @@ Result<GgufTensor> read_tensor_info(Cursor& in, uint64_t index) {
   if (!type) {
     return Error{Code::kUnsupported,
                  what + " has ggml type " + std::to_string(ggml_type) +
-                     "; read are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K, Q5_K and Q6_K",
+                     "; read are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K and Q6_K",
                  std::string()};
   }
   tensor.type = *type;

@@ -18,7 +18,7 @@
 namespace tq::models {
 
 // On-disk element types. Block types store 32 or 256 values per block (ggml's layouts).
-enum class WeightType { kF32, kF16, kBF16, kQ8_0, kQ4_0, kQ4_1, kQ4_K, kQ5_K, kQ6_K };
+enum class WeightType { kF32, kF16, kBF16, kQ8_0, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ4_K, kQ5_K, kQ6_K };
 
 std::string_view to_string(WeightType type) noexcept;
 

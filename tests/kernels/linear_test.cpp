@@ -66,8 +66,27 @@ Coded coded(const LayerKernels& kernels, const PackedLinear& linear, std::span<c
   return inputs;
 }
 
-constexpr PackedType kTypes[] = {PackedType::kF32, PackedType::kBf16, PackedType::kQ4_0,
-                                 PackedType::kQ4_1, PackedType::kQ8_0};
+constexpr PackedType kTypes[] = {PackedType::kF32,  PackedType::kBf16, PackedType::kQ4_0,
+                                 PackedType::kQ4_1, PackedType::kQ5_1, PackedType::kQ6_K,
+                                 PackedType::kQ8_0};
+
+// Of a type of codes: how many there are, and which one is zero where no minimum says so.
+struct CodeRange {
+  uint32_t n_codes;
+  int zero;
+  bool has_minimum;
+};
+
+CodeRange code_range(PackedType type) {
+  switch (type) {
+    case PackedType::kQ4_0: return {16, 8, false};
+    case PackedType::kQ4_1: return {16, 0, true};
+    case PackedType::kQ5_1: return {32, 0, true};
+    case PackedType::kQ6_K: return {64, 32, false};
+    case PackedType::kQ8_0: return {256, 0, false};  // signed
+    default: FAIL("no codes"); return {};
+  }
+}
 
 struct Matrix {
   PackedLinear packed;
@@ -96,19 +115,18 @@ Matrix random_codes(int64_t n_outputs, int64_t n_inputs, PackedType type, uint32
   auto linear = PackedLinear::create(n_outputs, n_inputs, type);
   REQUIRE(linear.ok());
   std::mt19937 rng(seed);
+  const CodeRange range = code_range(type);
   std::vector<float> weights;
   for (int64_t o = 0; o < n_outputs; ++o) {
     for (int64_t index = 0; index < n_inputs / kCodeInputs; ++index) {
-      CodeBlock block{.d = random_half(rng), .m = random_half(rng)};
-      for (int8_t& code : block.codes) {
-        code = static_cast<int8_t>(type == PackedType::kQ8_0 ? rng() % 256 : rng() % 16);
-      }
+      CodeBlock block{.d = random_half(rng), .d_second = random_half(rng), .m = random_half(rng)};
+      for (int8_t& code : block.codes) code = static_cast<int8_t>(rng() % range.n_codes);
       linear->pack_block(o, index, block);
-      const int zero = type == PackedType::kQ4_0 ? 8 : 0;
-      const double m = type == PackedType::kQ4_1 ? quant::fp16_to_float(block.m) : 0.0f;
-      for (const int8_t code : block.codes) {  // exact in double, then rounded once
-        const double w = double{quant::fp16_to_float(block.d)} * (code - zero) + m;
-        weights.push_back(static_cast<float>(w));
+      const double m = range.has_minimum ? quant::fp16_to_float(block.m) : 0.0f;
+      for (size_t k = 0; k < kCodeInputs; ++k) {  // exact in double, then rounded once
+        const bool second = type == PackedType::kQ6_K && k >= kCodeInputs / 2;
+        const double d = quant::fp16_to_float(second ? block.d_second : block.d);
+        weights.push_back(static_cast<float>(d * (block.codes[k] - range.zero) + m));
       }
     }
   }
@@ -120,18 +138,20 @@ Matrix random_matrix(int64_t n_outputs, int64_t n_inputs, PackedType type, uint3
                         : random_floats(n_outputs, n_inputs, type, seed);
 }
 
-// Panels [panels.first, panels.second) of y = x W^T.
+// Panels [panels.first, panels.second) of y = x W^T. Other columns of y are not touched.
 void multiply(const LayerKernels& kernels,
               const PackedLinear& linear,
               std::span<const float> x,
               std::pair<int64_t, int64_t> panels,
-              std::span<float> y) {
+              std::span<float> y,
+              int64_t y_stride = 0) {
   const auto inputs = coded(kernels, linear, x);
   kernels.linear({.weights = &linear,
                   .x = x,
                   .coded = inputs.inputs,
                   .scales = inputs.scales,
                   .y = y,
+                  .y_stride = y_stride == 0 ? linear.n_outputs() : y_stride,
                   .n_rows = static_cast<int64_t>(x.size()) / linear.n_inputs(),
                   .panel_begin = panels.first,
                   .panel_end = panels.second});
@@ -244,6 +264,28 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
   }
 }
 
+TEST_CASE("outputs go to their columns of wider rows, and nothing else is written") {
+  INFO("seed " << kSeed);
+  const int64_t n_rows = 37, n_outputs = 16 * 3 + 5, stride = n_outputs + 7, first = 3;
+  for (const PackedType type : kTypes) {
+    const Matrix matrix = random_matrix(n_outputs, 64, type, kSeed + 4);
+    const auto x = random_values(static_cast<size_t>(n_rows * 64), kSeed);
+    for (const LayerKernels& kernels : supported()) {
+      const auto dense = product(kernels, matrix.packed, x, n_rows);
+      std::vector<float> wide(static_cast<size_t>(n_rows * stride), 7.5f);
+      multiply(kernels, matrix.packed, x, {0, matrix.packed.n_panels()},
+               std::span(wide).subspan(first), stride);
+      for (int64_t at = 0; at < n_rows * stride; ++at) {
+        const int64_t column = at % stride - first;
+        const bool own = column >= 0 && column < n_outputs;
+        const float expected =
+            own ? dense[static_cast<size_t>(at / stride * n_outputs + column)] : 7.5f;
+        REQUIRE(wide[static_cast<size_t>(at)] == expected);
+      }
+    }
+  }
+}
+
 TEST_CASE("codes that are widened give the bits of their weights in fp32") {
   INFO("seed " << kSeed);
   const int64_t n_outputs = 16 * 5 + 3, n_inputs = 320;
@@ -336,6 +378,8 @@ TEST_CASE("codes take their own bits and no more") {
   };
   CHECK(bits(PackedType::kQ4_0) == 4.5);
   CHECK(bits(PackedType::kQ4_1) == 5.0);
+  CHECK(bits(PackedType::kQ5_1) == 6.0);
+  CHECK(bits(PackedType::kQ6_K) == 7.0);
   CHECK(bits(PackedType::kQ8_0) == 8.5);
 }
 

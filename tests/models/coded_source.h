@@ -1,6 +1,6 @@
 #pragma once
-// CodedSource: a model whose matrices are random blocks of one type of codes, where their rows are
-// whole blocks; the rest is the original's. Test code only.
+// CodedSource: a model whose matrices are random blocks of codes, where their rows are whole
+// blocks; the rest is the original's. Test code only.
 
 #include <cstddef>
 #include <cstdint>
@@ -21,20 +21,26 @@ namespace tq::models {
 
 class CodedSource final : public WeightSource {
  public:
-  CodedSource(std::unique_ptr<WeightSource> original, WeightType type, uint32_t seed)
-      : original_(std::move(original)), type_(type) {
+  // types: those of the matrices, in turn; all of blocks of kSmallBlock.
+  CodedSource(std::unique_ptr<WeightSource> original,
+              const std::vector<WeightType>& types,
+              uint32_t seed)
+      : original_(std::move(original)) {
     std::mt19937 rng(seed);
     for (const std::string& name : original_->names()) {
       const auto shape = original_->find(name)->shape;
       if (shape.size() != 2 || shape[1] % kSmallBlock != 0) continue;
+      const WeightType type = types[matrices_.size() % types.size()];
       const BlockShape block = block_shape(type);
       std::vector<std::byte> bytes(static_cast<size_t>(*tensor_bytes(type, shape)));
       for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng());
       for (size_t at = 0; at < bytes.size(); at += static_cast<size_t>(block.bytes)) {
         put_half(bytes, at, 0x0c00 + rng() % 0x1000);  // 2^-12 to 2^-8
-        if (type == WeightType::kQ4_1) put_half(bytes, at + 2, 0xa000 + rng() % 0x800);
+        if (type == WeightType::kQ4_1 || type == WeightType::kQ5_1) {
+          put_half(bytes, at + 2, 0xa000 + rng() % 0x800);
+        }
       }
-      matrices_[name] = std::move(bytes);
+      matrices_[name] = {type, std::move(bytes)};
     }
   }
 
@@ -44,20 +50,23 @@ class CodedSource final : public WeightSource {
     auto view = original_->find(name);
     const auto found = matrices_.find(name);
     if (found == matrices_.end()) return view;
-    return WeightView{view->name, type_, view->shape, found->second};
+    return WeightView{view->name, found->second.type, view->shape, found->second.bytes};
   }
   std::vector<std::string> names() const override { return original_->names(); }
   bool rope_is_interleaved() const noexcept override { return original_->rope_is_interleaved(); }
 
  private:
+  struct Matrix {
+    WeightType type;
+    std::vector<std::byte> bytes;
+  };
   static void put_half(std::vector<std::byte>& bytes, size_t at, uint32_t half) {
     bytes[at] = static_cast<std::byte>(half);
     bytes[at + 1] = static_cast<std::byte>(half >> 8);
   }
 
   std::unique_ptr<WeightSource> original_;
-  WeightType type_;
-  std::map<std::string, std::vector<std::byte>, std::less<>> matrices_;
+  std::map<std::string, Matrix, std::less<>> matrices_;
 };
 
 }  // namespace tq::models

@@ -255,15 +255,19 @@ TEST_CASE("bf16 weights cost nothing where the checkpoint holds bf16") {
   CHECK(same_bits(narrow.run({{&tokens, 0, n, 0}}), wide.run({{&tokens, 0, n, 0}})));
 }
 
-TEST_CASE("weights of 4 and 8 bits are not rounded") {
+TEST_CASE("weights of 4, 5 and 8 bits are not rounded, whatever they are stacked with") {
   const std::string folder = kGolden + "llama_tied_gqa3";
   const auto tokens = read_tokens(folder + "/tokens.txt");
   const auto n = static_cast<int32_t>(tokens.size());
+  const std::vector<WeightType> kTypes[] = {
+      {WeightType::kQ4_0}, {WeightType::kQ4_1},
+      {WeightType::kQ5_0}, {WeightType::kQ5_1},
+      {WeightType::kQ8_0}, {WeightType::kQ5_1, WeightType::kQ4_0, WeightType::kQ8_0}};
   for (const std::string& backend : backends()) {
-    for (const WeightType type : {WeightType::kQ4_0, WeightType::kQ4_1, WeightType::kQ8_0}) {
-      INFO(to_string(type) << " on " << backend << ", seed " << kSeed);
+    for (const std::vector<WeightType>& types : kTypes) {
+      INFO(to_string(types.front()) << " on " << backend << ", seed " << kSeed);
       const auto load = [&](ComputeType dtype) {
-        return Harness(std::make_unique<CodedSource>(opened(folder), type, kSeed), backend, 2,
+        return Harness(std::make_unique<CodedSource>(opened(folder), types, kSeed), backend, 2,
                        dtype);
       };
       Harness coded = load(ComputeType::kAuto);
@@ -282,29 +286,13 @@ TEST_CASE("weights of 4 and 8 bits are not rounded") {
       const auto last = coded.run({{&tokens, n - 1, 1, 0}});  // decode: one row
       CHECK(same_bits(last, std::span(whole).last(last.size())));
 
-      const CodedSource source(opened(folder), type, kSeed);
+      const CodedSource source(opened(folder), types, kSeed);
       const uint64_t estimate = packed_bytes(source, ComputeType::kAuto);
       CHECK(estimate < packed_bytes(source, ComputeType::kBf16) * 3 / 4);
       CHECK(estimate == coded.weight_bytes());
       CHECK(packed_bytes(source, ComputeType::kF32) == wide.weight_bytes());
     }
   }
-}
-
-TEST_CASE("stacked matrices share a type; those that differ in the file are bf16") {
-  const auto view = [](WeightType type) { return WeightView{"w", type, {2, 32}, {}}; };
-  const auto type_of = [](const std::vector<WeightView>& stack, ComputeType dtype) {
-    return packed_type(stack, dtype);
-  };
-  using kernels::PackedType;
-  const std::vector<WeightView> alike{view(WeightType::kQ4_1), view(WeightType::kQ4_1)};
-  CHECK(type_of(alike, ComputeType::kAuto) == PackedType::kQ4_1);
-  CHECK(type_of(alike, ComputeType::kBf16) == PackedType::kBf16);
-  CHECK(type_of(alike, ComputeType::kF32) == PackedType::kF32);
-  const std::vector<WeightView> mixed{view(WeightType::kQ4_1), view(WeightType::kQ8_0)};
-  CHECK(type_of(mixed, ComputeType::kAuto) == PackedType::kBf16);
-  CHECK(type_of({view(WeightType::kQ6_K)}, ComputeType::kAuto) == PackedType::kBf16);
-  CHECK(type_of({view(WeightType::kBF16)}, ComputeType::kAuto) == PackedType::kBf16);
 }
 
 TEST_CASE(

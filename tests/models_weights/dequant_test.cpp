@@ -16,7 +16,8 @@ namespace {
 
 constexpr WeightType kTypes[] = {WeightType::kF32,  WeightType::kF16,  WeightType::kBF16,
                                  WeightType::kQ8_0, WeightType::kQ4_0, WeightType::kQ4_1,
-                                 WeightType::kQ4_K, WeightType::kQ5_K, WeightType::kQ6_K};
+                                 WeightType::kQ5_0, WeightType::kQ5_1, WeightType::kQ4_K,
+                                 WeightType::kQ5_K, WeightType::kQ6_K};
 
 bool same(float a, float b) {
   if (std::isnan(a) || std::isnan(b)) return std::isnan(a) && std::isnan(b);

@@ -48,18 +48,23 @@ def random_blocks(qtype: T, n_blocks: int, finite: bool) -> np.ndarray:
     return raw
 
 
-def write_decodings() -> None:
+def write_block_decodings(types: list[T]) -> None:
     """TYPE.raw: bytes as in a file; TYPE.f32: what they decode to. Scales may be NaN or Inf."""
     folder = HERE / "decode"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    for qtype in BLOCK_TYPES:
+    for qtype in types:
         elements, _ = gguf.GGML_QUANT_SIZES[qtype]
         raw = random_blocks(qtype, 8192 // elements, finite=False)
         with np.errstate(all="ignore"):
             values = gguf.quants.dequantize(raw, qtype).astype(np.float32)
         (folder / f"{qtype.name}.raw").write_bytes(raw.tobytes())
         (folder / f"{qtype.name}.f32").write_bytes(values.tobytes())
+
+
+def write_decodings() -> None:
+    folder = HERE / "decode"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    write_block_decodings(BLOCK_TYPES)
     halves = np.concatenate([np.arange(0, 65536, 16), np.arange(0, 1040), np.arange(0x7BF0, 0x7C10),
                              np.arange(0xFBF0, 0xFC10)]).astype(np.uint16)
     (folder / "F16.raw").write_bytes(halves.tobytes())
@@ -331,3 +336,4 @@ if __name__ == "__main__":
     write_decodings()
     write_ggufs()
     write_folders()
+    write_block_decodings([T.Q5_0, T.Q5_1])  # last: the files above keep their random numbers
