@@ -79,8 +79,9 @@ struct alignas(64) CodedInputs {
 };
 struct InputScale {
   float unit;
-  float sum;         // of the 32 integers, times unit
-  float second_sum;  // of the second 16
+  float sum;             // total times unit
+  int32_t total;         // of the 32 integers
+  int32_t second_total;  // of the second 16
 };
 
 struct LinearCall {

@@ -36,6 +36,10 @@ struct Tiles {
   static void dot() noexcept {
     asm volatile("tdpbsud %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
   }
+  template <int kSum, int kA, int kB>
+  static void dot_signed() noexcept {
+    asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
+  }
 };
 
 }  // namespace tq::kernels::TQ_ISA

@@ -2,11 +2,12 @@
 // linear_codes_avx512.h and a Tiles class: tiles of 16 rows of 64 bytes, and
 //   zero<t>(), load<t>(from, stride), store<t>(to, stride),
 //   dot<sum, a, b>(): sum[m][n] += the products of a's signed bytes [m][k] with b's unsigned ones,
-//   of which row k / 4 holds four to each n.
+//   of which row k / 4 holds four to each n; dot_signed: b's are signed too.
 // A test brings one in plain C++.
 //
 // The integers are those of linear_codes_avx512.h, hence also the bits of every output: 16 high +
-// low of an input is one product of 64 bytes, [high, low], with the codes [16 code, code].
+// low of an input is one product of 64 bytes, [high, low], with the codes [16 code, code]. Codes of
+// 4 bits that have a zero are less that, and signed: these fit as well.
 
 namespace tq::kernels::TQ_ISA {
 
@@ -32,9 +33,12 @@ inline void unpack_chunk(const Block* blocks, int n_blocks, Chunk& chunk) noexce
   for (int b = 0; b < n_blocks; ++b) {
     CodeWords words;
     unpack(blocks[b], words);
+    const __m512i zero = _mm512_set1_epi8(static_cast<char>(zero_of<Block>()));
     for (int w = 0; w < 8; ++w) {
-      chunk.codes[b].rows[w] = _mm512_slli_epi32(words[w], 4);
-      chunk.codes[b].rows[8 + w] = words[w];
+      // 16 (code - 8) is 16 code with the other top bit.
+      chunk.codes[b].rows[w] =
+          _mm512_xor_si512(_mm512_slli_epi32(words[w], 4), _mm512_slli_epi32(zero, 4));
+      chunk.codes[b].rows[8 + w] = _mm512_sub_epi8(words[w], zero);
     }
     chunk.scales[b] = scales_of(blocks[b]);
   }
@@ -52,7 +56,7 @@ struct TileRows {
   int64_t n_blocks;
 };
 
-template <int kSum>
+template <class Block, int kSum>
 inline __attribute__((always_inline)) void multiply(const TileRows& rows,
                                                     const Chunk& chunk,
                                                     int b,
@@ -61,23 +65,28 @@ inline __attribute__((always_inline)) void multiply(const TileRows& rows,
   Tiles::zero<kSum>();
   Tiles::load<kA>(rows.inputs + b, static_cast<size_t>(rows.n_blocks) * sizeof(CodedInputs));
   Tiles::load<kB>(&chunk.codes[b], 64);
-  Tiles::dot<kSum, kA, kB>();
+  if constexpr (zero_of<Block>() == 0) {
+    Tiles::dot<kSum, kA, kB>();
+  } else {
+    static_assert(zero_of<Block>() == 8);
+    Tiles::dot_signed<kSum, kA, kB>();
+  }
   Tiles::store<kSum>(&totals, 64);
 }
 
 // Blocks b and b + 1, with tiles 2 kPair and 2 kPair + 1 for the sums.
-template <int kPair>
+template <class Block, int kPair>
 inline __attribute__((always_inline)) void multiply_pair(const TileRows& rows,
                                                          const Chunk& chunk,
                                                          int b,
                                                          Totals (&totals)[4]) noexcept {
-  multiply<2 * kPair>(rows, chunk, b, totals[2 * kPair]);
+  multiply<Block, 2 * kPair>(rows, chunk, b, totals[2 * kPair]);
   if (b + 1 < chunk.n_blocks) {
-    multiply<2 * kPair + 1>(rows, chunk, b + 1, totals[2 * kPair + 1]);
+    multiply<Block, 2 * kPair + 1>(rows, chunk, b + 1, totals[2 * kPair + 1]);
   }
 }
 
-template <int kPair>
+template <class Block, int kPair>
 inline __attribute__((always_inline)) void add_pair(const TileRows& rows,
                                                     const Chunk& chunk,
                                                     int b,
@@ -86,24 +95,24 @@ inline __attribute__((always_inline)) void add_pair(const TileRows& rows,
   for (int i = 0; i < 2 && b + i < chunk.n_blocks; ++i) {
 #pragma GCC unroll 16
     for (int r = 0; r < kTileRows; ++r) {
-      const InputScale& in = rows.scales[r * rows.n_blocks + b + i];
-      add_scaled(chunk.scales[b + i], in.unit, in.sum,
-                 _mm512_loadu_si512(totals[2 * kPair + i].of[r]), sum[r]);
+      add_scaled<Block>(chunk.scales[b + i], rows.scales[r * rows.n_blocks + b + i],
+                        _mm512_loadu_si512(totals[2 * kPair + i].of[r]), sum[r]);
     }
   }
 }
 
 // Adds a chunk's part to the sums of 16 rows. While two products are added, the next two run.
+template <class Block>
 inline __attribute__((always_inline)) void run_tile_rows(const TileRows& rows,
                                                          const Chunk& chunk,
                                                          __m512 (&sum)[kTileRows]) noexcept {
   Totals totals[4];
-  multiply_pair<0>(rows, chunk, 0, totals);
+  multiply_pair<Block, 0>(rows, chunk, 0, totals);
   for (int b = 0; b < chunk.n_blocks; b += 4) {
-    if (b + 2 < chunk.n_blocks) multiply_pair<1>(rows, chunk, b + 2, totals);
-    add_pair<0>(rows, chunk, b, totals, sum);
-    if (b + 4 < chunk.n_blocks) multiply_pair<0>(rows, chunk, b + 4, totals);
-    add_pair<1>(rows, chunk, b + 2, totals, sum);
+    if (b + 2 < chunk.n_blocks) multiply_pair<Block, 1>(rows, chunk, b + 2, totals);
+    add_pair<Block, 0>(rows, chunk, b, totals, sum);
+    if (b + 4 < chunk.n_blocks) multiply_pair<Block, 0>(rows, chunk, b + 4, totals);
+    add_pair<Block, 1>(rows, chunk, b + 2, totals, sum);
   }
 }
 
@@ -126,7 +135,8 @@ void run_tile_group(const LinearCall& call, int64_t begin, int64_t end) noexcept
         for (int r = 0; r < kTileRows; ++r) {
           sum[r] = first == 0 ? _mm512_setzero_ps() : (__m512)load_row(y + r * call.y_stride, n);
         }
-        run_tile_rows({call.coded.data() + at, call.scales.data() + at, n_blocks}, chunk, sum);
+        run_tile_rows<Block>({call.coded.data() + at, call.scales.data() + at, n_blocks}, chunk,
+                             sum);
         for (int r = 0; r < kTileRows; ++r) store_row(y + r * call.y_stride, (Vec)sum[r], n);
       }
     }

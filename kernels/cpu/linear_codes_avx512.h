@@ -55,11 +55,21 @@ inline void unpack(const PanelQ8_0& block, CodeWords& words) noexcept {
   for (int w = 0; w < 8; ++w) words[w] = _mm512_loadu_si512(block.codes[w]);
 }
 
-// value = scale code + minimum, of each output, for the inputs of a part that share a scale.
+// value = scale (code - zero) or scale code + minimum, of each output, for the inputs of a part
+// that share a scale.
 struct BlockScales {
   __m512 scale;
-  __m512 minimum;
+  __m512 minimum;  // not used where the type has a zero
 };
+
+template <class Block>
+constexpr int32_t zero_of() noexcept {
+  if constexpr (requires { Block::kZero; }) {
+    return static_cast<int32_t>(Block::kZero);
+  } else {
+    return 0;
+  }
+}
 
 inline __m512 halves(const uint16_t* from) noexcept {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
@@ -71,23 +81,28 @@ inline BlockScales scales_of(const Block& block, int part = 0) noexcept {
   if constexpr (requires { block.m; }) {
     return {d, halves(block.m)};
   } else {
-    return {d, _mm512_mul_ps(d, _mm512_set1_ps(-Block::kZero))};
+    return {d, _mm512_setzero_ps()};
   }
 }
 
-// sum += the codes' products with inputs, `total`, scaled. in_sum: of the inputs.
-inline __attribute__((always_inline)) void add_scaled(
-    const BlockScales& scales, float unit, float in_sum, __m512i total, __m512& sum) noexcept {
-  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(unit));
+// sum += products of codes less their zero with inputs, `total`, scaled.
+template <class Block>
+inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
+                                                      const InputScale& in,
+                                                      __m512i total,
+                                                      __m512& sum) noexcept {
+  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(in.unit));
   sum = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(total), sum);
-  sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in_sum), sum);
+  if constexpr (zero_of<Block>() == 0) {
+    sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in.sum), sum);
+  }
 }
 
-// The sum of the inputs of a part of a block.
+// The sum of the integers of a part of a block.
 template <class Block>
-inline float part_sum(const InputScale& in, int part) noexcept {
-  if (Block::kScales == 1) return in.sum;
-  return part == 0 ? in.sum - in.second_sum : in.second_sum;
+inline int32_t part_total(const InputScale& in, int part) noexcept {
+  if (Block::kScales == 1) return in.total;
+  return part == 0 ? in.total - in.second_total : in.second_total;
 }
 
 // Hardware follows a stream of blocks too late: this is worth a fifth of a core's read speed.
@@ -131,7 +146,12 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
 #pragma GCC unroll 2
       for (int part = 0; part < Block::kScales; ++part) {
         __m512i high[kPanels], low[kPanels];
-        for (int p = 0; p < kPanels; ++p) high[p] = low[p] = _mm512_setzero_si512();
+        const __m512i start =
+            _mm512_set1_epi32(-zero_of<Block>() * part_total<Block>(in_scale, part));
+        for (int p = 0; p < kPanels; ++p) {
+          high[p] = _mm512_setzero_si512();
+          low[p] = start;
+        }
 #pragma GCC unroll 8
         for (int i = 0; i < 8 / Block::kScales; ++i) {
           const int w = part * 8 / Block::kScales + i;
@@ -142,10 +162,9 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
             low[p] = _mm512_dpbusd_epi32(low[p], words[p][w], in_low);
           }
         }
-        const float in_sum = part_sum<Block>(in_scale, part);
         for (int p = 0; p < kPanels; ++p) {
-          add_scaled(scales[p][part], in_scale.unit, in_sum,
-                     _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]), sum[r][p]);
+          add_scaled<Block>(scales[p][part], in_scale,
+                            _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]), sum[r][p]);
         }
       }
     }
@@ -214,17 +233,21 @@ void code_inputs(const CodeInputsCall& call) noexcept {
     __builtin_memcpy(&largest, &bits, sizeof largest);
     const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
     CodedInputs& out = call.coded[static_cast<size_t>(b)];
-    float sums[2];
+    int32_t totals[2];
     for (int i = 0; i < 2; ++i) {
+      // What is no number converts to the least integer, and is kept small; the unit tells of it.
       const __m512i integers =
-          _mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit)));
+          _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit))),
+                           _mm512_set1_epi32(-2048));
       const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 28), 28);
-      sums[i] = _mm512_reduce_add_ps(_mm512_cvtepi32_ps(integers));  // exact
+      totals[i] =
+          static_cast<int32_t>(_mm512_reduce_add_ps(_mm512_cvtepi32_ps(integers)));  // exact
       store_bytes(out.low + 4 * i, low);
       store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
     }
     const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    call.scales[static_cast<size_t>(b)] = {unit, unit * (sums[0] + sums[1]), unit * sums[1]};
+    call.scales[static_cast<size_t>(b)] = {unit, unit * static_cast<float>(totals[0] + totals[1]),
+                                           totals[0] + totals[1], totals[1]};
   }
 }
 

@@ -27,12 +27,21 @@ struct Tiles {
   }
   template <int kSum, int kA, int kB>
   static void dot() noexcept {
+    dot_bytes<uint8_t, kSum, kA, kB>();
+  }
+  template <int kSum, int kA, int kB>
+  static void dot_signed() noexcept {
+    dot_bytes<int8_t, kSum, kA, kB>();
+  }
+  template <class Byte, int kSum, int kA, int kB>
+  static void dot_bytes() noexcept {
     for (int m = 0; m < 16; ++m) {
       for (int n = 0; n < 16; ++n) {
         int32_t sum;
         __builtin_memcpy(&sum, &tiles[kSum][m][4 * n], 4);
         for (int k = 0; k < 64; ++k) {
-          sum += static_cast<int8_t>(tiles[kA][m][k]) * tiles[kB][k / 4][4 * n + k % 4];
+          sum += static_cast<int8_t>(tiles[kA][m][k]) *
+                 static_cast<Byte>(tiles[kB][k / 4][4 * n + k % 4]);
         }
         __builtin_memcpy(&tiles[kSum][m][4 * n], &sum, 4);
       }
