@@ -44,14 +44,25 @@ struct CodeInputsCall {
   int64_t row_end = 0;
 };
 
+// x as pairs of bf16, for linear() on bf16 weights.
+struct SplitInputsCall {
+  std::span<const float> x;      // [n_rows, n_inputs]
+  std::span<SplitInputs> split;  // [n_rows, n_split_blocks(n_inputs)]
+  int64_t n_inputs = 0;
+  int64_t row_begin = 0;
+  int64_t row_end = 0;
+};
+
 using CodeInputsFn = void (*)(const CodeInputsCall&) noexcept;
+using SplitInputsFn = void (*)(const SplitInputsCall&) noexcept;
 using NormFn = void (*)(const NormCall&) noexcept;
 using SwigluFn = void (*)(const SwigluCall&) noexcept;
 
 // One set per CPU backend.
 struct LayerKernels {
   LinearFn linear = nullptr;
-  CodeInputsFn code_inputs = nullptr;  // null: linear() takes weights of codes without it
+  CodeInputsFn code_inputs = nullptr;    // null: linear() takes weights of codes without it
+  SplitInputsFn split_inputs = nullptr;  // null: linear() takes bf16 weights without it
   NormFn norm = nullptr;
   SwigluFn swiglu = nullptr;
 };

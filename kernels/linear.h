@@ -12,6 +12,7 @@
 //   weights to the bit as well.
 // * kernels that code their inputs (CodedInputs) multiply integers, exactly, and scale the sum of
 //   each 32. Weights are not rounded; inputs are, to 12 bits per 32 of them.
+// Kernels may also take the inputs of bf16 weights as bf16, two numbers for each (SplitInputs).
 //
 // Layout: packed_blocks.h. The last panel is padded with zeros.
 
@@ -84,12 +85,26 @@ struct InputScale {
   int32_t second_total;  // of the second 16
 };
 
+// kSplitInputs inputs of a row, each the sum of two bf16 numbers (bits) but for 2^-17 of it, or
+// 2^-126; the row's last are followed by zeros. A NaN stays one, and what rounds to infinity
+// becomes one.
+struct alignas(64) SplitInputs {
+  uint16_t high[kSplitInputs];
+  uint16_t low[kSplitInputs];
+};
+// Of a row. Odd, so that 16 rows' lines do not meet in few sets of a cache.
+constexpr int64_t n_split_blocks(int64_t n_inputs) noexcept {
+  return (n_inputs + kSplitInputs - 1) / kSplitInputs | 1;
+}
+
 struct LinearCall {
   const PackedLinear* weights = nullptr;
   std::span<const float> x;  // [n_rows, n_inputs]
   // [n_rows, n_inputs / 32], of x, for kernels that code their inputs; see LayerKernels.
   std::span<const CodedInputs> coded{};
   std::span<const InputScale> scales{};
+  // [n_rows, n_split_blocks(n_inputs)], of x, for kernels that split them.
+  std::span<const SplitInputs> split{};
   std::span<float> y;  // [n_rows, n_outputs], rows y_stride apart
   int64_t y_stride = 0;
   int64_t n_rows = 0;

@@ -3,11 +3,11 @@
 // load yields the same input's weight for all of them. The only owner of it, for packing, kernels
 // and tests. Plain values; any thread.
 //
-// kF32: [k][16] floats. kBf16: [k / 2][16] 32-bit words, even k in the low half; an odd k is padded
-// with zeros. Codes, the numbers of ggml's block types of the same name: a run of the structs
-// below, each 32 inputs of the panel. Scales are IEEE half precision, kept as bits. An input's
-// place in a block: byte i of word w is input 8 (w / 2) + 2 i + w % 2, and word w is what remains
-// of nibbles w / 2, masked to every second one.
+// kF32: [k][16] floats. kBf16: [k / 2][16] 32-bit words, even k in the low half; padded with zeros
+// to a multiple of kSplitInputs. Codes, the numbers of ggml's block types of the same name: a run
+// of the structs below, each 32 inputs of the panel. Scales are IEEE half precision, kept as bits.
+// An input's place in a block: byte i of word w is input 8 (w / 2) + 2 i + w % 2, and word w is
+// what remains of nibbles w / 2, masked to every second one.
 
 #include <cstddef>
 #include <cstdint>
@@ -15,7 +15,8 @@
 namespace tq::kernels {
 
 inline constexpr int kPanelOutputs = 16;
-inline constexpr int kCodeInputs = 32;  // that share a scale
+inline constexpr int kCodeInputs = 32;   // that share a scale
+inline constexpr int kSplitInputs = 32;  // a tile of bf16 weights: 1 KiB
 
 enum class PackedType : uint8_t { kF32, kBf16, kQ4_0, kQ4_1, kQ5_1, kQ6_K, kQ8_0 };
 
@@ -72,7 +73,7 @@ constexpr size_t panel_prefix_bytes(PackedType type, int64_t n_inputs) noexcept 
   constexpr size_t kRow = kPanelOutputs * sizeof(uint32_t);
   switch (type) {
     case PackedType::kF32: return n * kRow;
-    case PackedType::kBf16: return (n + 1) / 2 * kRow;
+    case PackedType::kBf16: return (n + kSplitInputs - 1) / kSplitInputs * kSplitInputs / 2 * kRow;
     case PackedType::kQ4_0: return n / kCodeInputs * sizeof(PanelQ4_0);
     case PackedType::kQ4_1: return n / kCodeInputs * sizeof(PanelQ4_1);
     case PackedType::kQ5_1: return n / kCodeInputs * sizeof(PanelQ5_1);

@@ -52,21 +52,35 @@ struct Rows {
 
 }  // namespace
 
-void LayerRunner::linear(LinearCall call) {
-  if (kernels_.code_inputs != nullptr && is_codes(call.weights->type())) {
-    const int64_t n_inputs = call.weights->n_inputs();
-    const auto n_blocks = static_cast<size_t>(call.n_rows * n_inputs / kCodeInputs);
-    if (coded_.size() < n_blocks) {
-      coded_.resize(n_blocks);
-      scales_.resize(n_blocks);
-    }
-    const Rows<CodeInputsCall> context{
-        {.x = call.x, .coded = coded_, .scales = scales_, .n_inputs = n_inputs},
-        kernels_.code_inputs};
-    rows(call.n_rows, n_inputs, Rows<CodeInputsCall>::run, &context);
-    call.coded = std::span(coded_).first(n_blocks);
-    call.scales = std::span(scales_).first(n_blocks);
+void LayerRunner::code_inputs(LinearCall& call) {
+  const int64_t n_inputs = call.weights->n_inputs();
+  const auto n_blocks = static_cast<size_t>(call.n_rows * n_inputs / kCodeInputs);
+  if (coded_.size() < n_blocks) {
+    coded_.resize(n_blocks);
+    scales_.resize(n_blocks);
   }
+  const Rows<CodeInputsCall> context{
+      {.x = call.x, .coded = coded_, .scales = scales_, .n_inputs = n_inputs},
+      kernels_.code_inputs};
+  rows(call.n_rows, n_inputs, Rows<CodeInputsCall>::run, &context);
+  call.coded = std::span(coded_).first(n_blocks);
+  call.scales = std::span(scales_).first(n_blocks);
+}
+
+void LayerRunner::split_inputs(LinearCall& call) {
+  const int64_t n_inputs = call.weights->n_inputs();
+  const auto n_blocks = static_cast<size_t>(call.n_rows * n_split_blocks(n_inputs));
+  if (split_.size() < n_blocks) split_.resize(n_blocks);
+  const Rows<SplitInputsCall> context{{.x = call.x, .split = split_, .n_inputs = n_inputs},
+                                      kernels_.split_inputs};
+  rows(call.n_rows, n_inputs, Rows<SplitInputsCall>::run, &context);
+  call.split = std::span(split_).first(n_blocks);
+}
+
+void LayerRunner::linear(LinearCall call) {
+  const PackedType type = call.weights->type();
+  if (is_codes(type) && kernels_.code_inputs != nullptr) code_inputs(call);
+  if (type == PackedType::kBf16 && kernels_.split_inputs != nullptr) split_inputs(call);
   // A multiple of 4 panels keeps the kernel's widest tiles whole.
   const int64_t n_panels = call.weights->n_panels();
   const int64_t wanted = pool_->n_threads() * kItemsPerThread;

@@ -21,7 +21,8 @@ class LayerRunner {
 
   const LayerKernels& kernels() const noexcept { return kernels_; }
 
-  // The calls' ranges of panels or rows, and coded inputs, are ignored: everything is computed.
+  // The calls' ranges of panels or rows, and coded or split inputs, are ignored: everything is
+  // computed.
   void linear(LinearCall call);
   void norm(const NormCall& call) const noexcept;
   void swiglu(const SwigluCall& call) const noexcept;
@@ -32,10 +33,14 @@ class LayerRunner {
   void rows(int64_t n_rows, int64_t size, RowsFn fn, const void* context) const noexcept;
 
  private:
+  void code_inputs(LinearCall& call);
+  void split_inputs(LinearCall& call);
+
   LayerKernels kernels_;
   cpu::ThreadPool* pool_;
   std::vector<CodedInputs> coded_;
   std::vector<InputScale> scales_;
+  std::vector<SplitInputs> split_;
 };
 
 }  // namespace tq::kernels

@@ -1,22 +1,27 @@
-// AMX's tile registers for linear_amx_body.h. Assembly: the compiler's intrinsics want literals for
-// tiles, and GCC 12's for the configuration names only 8 of its 64 bytes as read, so that the
-// others may never be written.
+// AMX's tile registers for linear_bf16_amx.h and linear_amx_body.h. Assembly: the compiler's
+// intrinsics want literals for tiles, and GCC 12's for the configuration names only 8 of its 64
+// bytes as read, so that the others may never be written.
 
 namespace tq::kernels::TQ_ISA {
 
 struct Tiles {
-  // Any code between begin() and end() of a thread finds 8 tiles of 16 rows of 64 bytes.
-  static void begin() noexcept {
+  // Any code between begin() and end() of a thread finds tiles for so many rows, up to 32, of sums
+  // and inputs: 0, 1 and 4 for the first 16, 2, 3 and 5 for the others. 6 and 7 have 16 rows. All
+  // rows have 64 bytes.
+  static void begin(int64_t n_rows) noexcept {
     struct alignas(64) Configuration {
       uint8_t palette = 1;
       uint8_t start_row = 0;
       uint8_t reserved[14] = {};
       uint16_t row_bytes[16] = {64, 64, 64, 64, 64, 64, 64, 64};
-      uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
+      uint8_t rows[16] = {};
     };
     static_assert(sizeof(Configuration) == 64);
-    static constexpr Configuration kConfiguration;
-    asm volatile("ldtilecfg %0" ::"m"(kConfiguration));
+    const auto first = static_cast<uint8_t>(n_rows < 16 ? n_rows : 16);
+    const auto others = static_cast<uint8_t>(n_rows > 16 ? n_rows - 16 : 1);
+    const Configuration configuration{
+        .rows = {first, first, others, others, first, others, 16, 16}};
+    asm volatile("ldtilecfg %0" ::"m"(configuration));
   }
   static void end() noexcept { asm volatile("tilerelease"); }
 
@@ -39,6 +44,10 @@ struct Tiles {
   template <int kSum, int kA, int kB>
   static void dot_signed() noexcept {
     asm volatile("tdpbssd %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
+  }
+  template <int kSum, int kA, int kB>
+  static void dot_bf16() noexcept {
+    asm volatile("tdpbf16ps %%tmm%c2, %%tmm%c1, %%tmm%c0" ::"i"(kSum), "i"(kA), "i"(kB));
   }
 };
 

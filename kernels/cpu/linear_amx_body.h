@@ -1,9 +1,7 @@
 // linear() on 4-bit codes for many rows, with AMX's tiles. Included once per namespace TQ_ISA after
-// linear_codes_avx512.h and a Tiles class: tiles of 16 rows of 64 bytes, and
-//   zero<t>(), load<t>(from, stride), store<t>(to, stride),
+// linear_codes_avx512.h, linear_bf16_amx.h and what these want of a Tiles class, which has also
 //   dot<sum, a, b>(): sum[m][n] += the products of a's signed bytes [m][k] with b's unsigned ones,
 //   of which row k / 4 holds four to each n; dot_signed: b's are signed too.
-// A test brings one in plain C++.
 //
 // The integers are those of linear_codes_avx512.h, hence also the bits of every output: 16 high +
 // low of an input is one product of 64 bytes, [high, low], with the codes [16 code, code]. Codes of
@@ -11,11 +9,10 @@
 
 namespace tq::kernels::TQ_ISA {
 
-constexpr int kTileRows = 16;
 constexpr int kChunk = 8;  // blocks whose codes are unpacked at a time
 // Their inputs of so many rows, 27 KiB, stay in L1 for all panels; but come from L2 where rows lie
 // a multiple of 4096 bytes apart (2048 inputs), for some 6 % of the time.
-constexpr int kGroupRows = 48;
+constexpr int kCodeGroupRows = 48;
 
 struct alignas(64) CodeTile {
   __m512i rows[16];
@@ -147,10 +144,10 @@ template <class Block>
 void run_tiles(const LinearCall& call) noexcept {
   const int64_t n_tiled = call.n_rows / kTileRows * kTileRows;
   if (n_tiled > 0) {
-    Tiles::begin();
-    for (int64_t begin = 0; begin < n_tiled; begin += kGroupRows) {
+    Tiles::begin(kGroupRows);
+    for (int64_t begin = 0; begin < n_tiled; begin += kCodeGroupRows) {
       run_tile_group<Block>(call, begin,
-                            begin + kGroupRows < n_tiled ? begin + kGroupRows : n_tiled);
+                            begin + kCodeGroupRows < n_tiled ? begin + kCodeGroupRows : n_tiled);
     }
     Tiles::end();
   }
@@ -168,6 +165,7 @@ void run_tiles(const LinearCall& call) noexcept {
 
 void tiled_linear(const LinearCall& call) noexcept {
   switch (call.weights->type()) {
+    case PackedType::kBf16: return run_split_tiles(call);
     case PackedType::kQ4_0: return run_tiles<PanelQ4_0>(call);
     case PackedType::kQ4_1: return run_tiles<PanelQ4_1>(call);
     default: return linear(call);  // 16 times a code of more bits is no byte

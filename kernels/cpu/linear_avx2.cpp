@@ -24,6 +24,6 @@ struct Decode : PlainDecode {
 
 namespace tq::kernels::avx2 {
 LayerKernels layer_kernels() noexcept {
-  return {.linear = widen_and_run, .code_inputs = nullptr, .norm = norm, .swiglu = swiglu};
+  return {.linear = widen_and_run, .norm = norm, .swiglu = swiglu};
 }
 }  // namespace tq::kernels::avx2

@@ -21,19 +21,30 @@ using Decode = PlainDecode;
 
 #include "kernels/cpu/linear_body.h"
 #include "kernels/cpu/row_body.h"
-// Last: it stores rows as row_body.h does.
+// After row_body.h, as which they store rows.
+#include "kernels/cpu/linear_bf16_avx512.h"
 #include "kernels/cpu/linear_codes_avx512.h"
-// And then that on tiles, where they are.
+// And then those on tiles, where they are.
 #ifndef TQ_AVX512_EMULATED
 #include "kernels/cpu/amx_tiles.h"
 #endif
+#include "kernels/cpu/linear_bf16_amx.h"
+//
 #include "kernels/cpu/linear_amx_body.h"
 
 namespace tq::kernels::TQ_ISA {
 LayerKernels layer_kernels() noexcept {
-  return {.linear = linear, .code_inputs = code_inputs, .norm = norm, .swiglu = swiglu};
+  return {.linear = linear,
+          .code_inputs = code_inputs,
+          .split_inputs = split_inputs,
+          .norm = norm,
+          .swiglu = swiglu};
 }
 LayerKernels tiled_layer_kernels() noexcept {
-  return {.linear = tiled_linear, .code_inputs = code_inputs, .norm = norm, .swiglu = swiglu};
+  return {.linear = tiled_linear,
+          .code_inputs = code_inputs,
+          .split_inputs = split_inputs,
+          .norm = norm,
+          .swiglu = swiglu};
 }
 }  // namespace tq::kernels::TQ_ISA

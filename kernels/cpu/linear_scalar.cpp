@@ -18,6 +18,6 @@ using Decode = PlainDecode;
 
 namespace tq::kernels::scalar {
 LayerKernels layer_kernels() noexcept {
-  return {.linear = widen_and_run, .code_inputs = nullptr, .norm = norm, .swiglu = swiglu};
+  return {.linear = widen_and_run, .norm = norm, .swiglu = swiglu};
 }
 }  // namespace tq::kernels::scalar

@@ -34,12 +34,12 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512vbmi");
 }
 
-// AMX's integer tiles; Linux lets a process use the 8 KiB of registers once it has asked.
+// AMX's tiles; Linux lets a process use the 8 KiB of registers once it has asked.
 bool has_amx() {
-  constexpr unsigned int kTile = 1u << 24, kInt8 = 1u << 25;  // leaf 7, EDX
+  constexpr unsigned int kNeeded = 1u << 22 | 1u << 24 | 1u << 25;  // bf16, tile, int8
   unsigned int eax = 0, ebx = 0, ecx = 0, edx = 0;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0) return false;
-  if ((edx & (kTile | kInt8)) != (kTile | kInt8)) return false;
+  if ((edx & kNeeded) != kNeeded) return false;
   constexpr int kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM
   constexpr int kTileData = 18;               // XFEATURE_XTILEDATA
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;

@@ -20,6 +20,6 @@ using Decode = PlainDecode;
 
 namespace tq::kernels::avx512_emulated {
 LayerKernels layer_kernels() noexcept {
-  return {.linear = widen_and_run, .code_inputs = nullptr, .norm = norm, .swiglu = swiglu};
+  return {.linear = widen_and_run, .norm = norm, .swiglu = swiglu};
 }
 }  // namespace tq::kernels::avx512_emulated

@@ -44,25 +44,38 @@ std::vector<LayerKernels> supported() {
   for (const char* name : {"scalar", "avx2", "avx512"}) {
     if (auto found = find_layer_kernels(name)) kernels.push_back(*found);
   }
+  if (find_layer_kernels("avx512")) kernels.push_back(avx512::layer_kernels());  // without tiles
   return kernels;
 }
 
-// x as the kernels' own integers, where they take the weights so; else empty.
-struct Coded {
-  std::vector<CodedInputs> inputs;
+// x as the kernels want it for weights of this type, where that is not x itself.
+struct Prepared {
+  std::vector<CodedInputs> coded;
   std::vector<InputScale> scales;
+  std::vector<SplitInputs> split;
 };
 
-Coded coded(const LayerKernels& kernels, const PackedLinear& linear, std::span<const float> x) {
-  if (kernels.code_inputs == nullptr || !is_codes(linear.type())) return {};
-  Coded inputs{std::vector<CodedInputs>(x.size() / kCodeInputs),
-               std::vector<InputScale>(x.size() / kCodeInputs)};
-  kernels.code_inputs({.x = x,
-                       .coded = inputs.inputs,
-                       .scales = inputs.scales,
-                       .n_inputs = linear.n_inputs(),
-                       .row_begin = 0,
-                       .row_end = static_cast<int64_t>(x.size()) / linear.n_inputs()});
+Prepared prepared(const LayerKernels& kernels,
+                  const PackedLinear& linear,
+                  std::span<const float> x) {
+  const int64_t n_inputs = linear.n_inputs();
+  const auto n_rows = static_cast<int64_t>(x.size()) / n_inputs;
+  Prepared inputs;
+  if (kernels.code_inputs != nullptr && is_codes(linear.type())) {
+    inputs.coded.resize(x.size() / kCodeInputs);
+    inputs.scales.resize(x.size() / kCodeInputs);
+    kernels.code_inputs({.x = x,
+                         .coded = inputs.coded,
+                         .scales = inputs.scales,
+                         .n_inputs = n_inputs,
+                         .row_begin = 0,
+                         .row_end = n_rows});
+  }
+  if (kernels.split_inputs != nullptr && linear.type() == PackedType::kBf16) {
+    inputs.split.resize(static_cast<size_t>(n_rows * n_split_blocks(n_inputs)));
+    kernels.split_inputs(
+        {.x = x, .split = inputs.split, .n_inputs = n_inputs, .row_begin = 0, .row_end = n_rows});
+  }
   return inputs;
 }
 
@@ -145,11 +158,12 @@ void multiply(const LayerKernels& kernels,
               std::pair<int64_t, int64_t> panels,
               std::span<float> y,
               int64_t y_stride = 0) {
-  const auto inputs = coded(kernels, linear, x);
+  const auto inputs = prepared(kernels, linear, x);
   kernels.linear({.weights = &linear,
                   .x = x,
-                  .coded = inputs.inputs,
+                  .coded = inputs.coded,
                   .scales = inputs.scales,
+                  .split = inputs.split,
                   .y = y,
                   .y_stride = y_stride == 0 ? linear.n_outputs() : y_stride,
                   .n_rows = static_cast<int64_t>(x.size()) / linear.n_inputs(),
@@ -211,7 +225,7 @@ TEST_CASE("linear equals the sum in double") {
       const Matrix matrix = random_matrix(size.n_outputs, size.n_inputs, type, kSeed + 1);
       for (const LayerKernels& kernels : supported()) {
         const auto y = product(kernels, matrix.packed, x, size.n_rows);
-        const bool rounds = !coded(kernels, matrix.packed, x).inputs.empty();
+        const Prepared inputs = prepared(kernels, matrix.packed, x);
         for (int64_t r = 0; r < size.n_rows; ++r) {
           for (int64_t o = 0; o < size.n_outputs; ++o) {
             const auto w = std::span(matrix.weights)
@@ -226,7 +240,8 @@ TEST_CASE("linear equals the sum in double") {
             }
             // A sequential fp32 sum of n terms errs by at most n * 2^-24 of the sum of magnitudes.
             const double bound = static_cast<double>(size.n_inputs + 1) * 0x1p-24 * magnitude +
-                                 (rounds ? rounding_bound(w, in) : 0.0);
+                                 (inputs.coded.empty() ? 0.0 : rounding_bound(w, in)) +
+                                 (inputs.split.empty() ? 0.0 : 0x1p-17 * magnitude);
             const double got = y[static_cast<size_t>(r * size.n_outputs + o)];
             REQUIRE(std::isfinite(got));
             REQUIRE(std::fabs(got - sum) <= bound);
@@ -241,7 +256,7 @@ TEST_CASE("a row has the same bits alone and in any batch, whole or in ranges of
   INFO("seed " << kSeed);
   for (const PackedType type : kTypes) {
     // Rows beyond the kernels' "many", inputs beyond a slice of it.
-    const int64_t n_rows = 50, n_outputs = 16 * 9 + 5, n_inputs = is_codes(type) ? 288 : 259;
+    const int64_t n_rows = 70, n_outputs = 16 * 9 + 5, n_inputs = is_codes(type) ? 288 : 259;
     const auto x = random_values(static_cast<size_t>(n_rows * n_inputs), kSeed);
     const Matrix matrix = random_matrix(n_outputs, n_inputs, type, kSeed + 2);
     const PackedLinear& linear = matrix.packed;
