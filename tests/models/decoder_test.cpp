@@ -250,9 +250,18 @@ TEST_CASE("bf16 weights cost nothing where the checkpoint holds bf16") {
   const std::string folder = kGolden + "llama";
   const auto tokens = read_tokens(folder + "/tokens.txt");
   const auto n = static_cast<int32_t>(tokens.size());
-  Harness narrow(folder, "auto", 1, ComputeType::kBf16);
-  Harness wide(folder, "auto", 1, ComputeType::kF32);
-  CHECK(same_bits(narrow.run({{&tokens, 0, n, 0}}), wide.run({{&tokens, 0, n, 0}})));
+  for (const std::string& backend : backends()) {
+    INFO("on " << backend);
+    Harness narrow(folder, backend, 1, ComputeType::kBf16);
+    Harness wide(folder, backend, 1, ComputeType::kF32);
+    const auto got = narrow.run({{&tokens, 0, n, 0}});
+    const auto want = wide.run({{&tokens, 0, n, 0}});
+    if (kernels::find_layer_kernels(backend)->split_inputs == nullptr) {
+      CHECK(same_bits(got, want));
+    } else {  // inputs keep 17 bits; that some 16-bit rows of the KV store round otherwise is more
+      CHECK(relative_rms(got, want) < 2e-4);
+    }
+  }
 }
 
 TEST_CASE("weights of 4, 5 and 8 bits are not rounded, whatever they are stacked with") {
