@@ -5,6 +5,7 @@
 // these tokens are its rows: lane 4g + t holds tokens 4g + 2m + r, as row g + 8r of product m. What
 // a lane has loaded is its operand; nothing passes through shared memory.
 
+#include "kernels/cuda/attend_place.cuh"
 #include "kernels/cuda/attend_queries.cuh"
 #include "kernels/cuda/attend_softmax.cuh"
 
@@ -17,8 +18,8 @@ __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
 // Keys are read 4 tokens at a time: bytes of a row of words.
 inline constexpr int kKeyRowBytes = 4 * kTile;
 
-// What a lane reads of a tile of keys; bf16 is read step by step instead. Pointers are the lane's
-// own: to its first load, to the scales of its tokens.
+// What a lane reads of a tile of keys. Pointers are the lane's own: to its first load, to the
+// scales of its tokens.
 template <int kBits, int kDim, int kQueries>
 struct KeyTile {
   static constexpr int kSteps = kDim / 32;
@@ -51,17 +52,7 @@ struct KeyTile {
 };
 
 template <int kDim, int kQueries>
-struct KeyTile<16, kDim, kQueries> {
-  const std::byte* at;
-
-  __device__ static constexpr uint32_t first_scale(int) { return 0; }
-  __device__ __forceinline__ void load(const std::byte* first,
-                                       const uint8_t*,
-                                       const uint8_t*,
-                                       int) {
-    at = first;
-  }
-};
+struct KeyTile<16, kDim, kQueries> : Bf16Tile {};
 
 // With 4 queries, scores are the sums of columns n and n + 4.
 template <int kQueries>

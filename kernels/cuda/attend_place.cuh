@@ -37,6 +37,19 @@ struct LanePlace {
   }
 };
 
+// A tile of bf16, keys or values: only its place, since it is read step by step as it is used.
+struct Bf16Tile {
+  const std::byte* at;
+
+  __device__ static constexpr uint32_t first_scale(int) { return 0; }
+  __device__ __forceinline__ void load(const std::byte* first,
+                                       const uint8_t*,
+                                       const uint8_t*,
+                                       int) {
+    at = first;
+  }
+};
+
 // The start of a block: ids and strides are below 2^32, which makes it one multiplication.
 template <class T>
 __device__ __forceinline__ T* block_start(T* pool, int id, size_t stride) {

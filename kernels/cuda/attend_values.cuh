@@ -41,17 +41,7 @@ struct ValueTile {
 };
 
 template <int kDim>
-struct ValueTile<16, kDim> {
-  const std::byte* at;
-
-  __device__ static constexpr uint32_t first_scale(int) { return 0; }
-  __device__ __forceinline__ void load(const std::byte* first,
-                                       const uint8_t*,
-                                       const uint8_t*,
-                                       int) {
-    at = first;
-  }
-};
+struct ValueTile<16, kDim> : Bf16Tile {};
 
 // The low bytes of a and b.
 __device__ __forceinline__ uint32_t low_bytes(float a, float b) {
