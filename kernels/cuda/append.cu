@@ -73,9 +73,8 @@ unsigned blocks_for(int n_warps) { return static_cast<unsigned>((n_warps + kWarp
 Result<void> launch_rotate(const RotateParams& params, Stream stream) {
   if (params.n_rows == 0) return {};
   return for_head_dim(params.head_dim, [&]<int kDim>() {
-    return run_kernel(rotate_kernel<kDim>,
-                      {.blocks = blocks_for(params.n_rows), .threads = 32 * kWarps}, stream,
-                      params);
+    const Grid grid{.blocks = blocks_for(params.n_rows), .threads = 32 * kWarps};
+    return run_kernel(rotate_kernel<kDim>, grid, stream, params);
   });
 }
 
@@ -83,8 +82,8 @@ Result<void> launch_append(const AppendParams& params, Stream stream) {
   const int n_rows = params.step.n_tokens * params.store.n_kv_heads;
   if (n_rows == 0) return {};
   return for_head_dim(params.store.head_dim, [&]<int kDim>() {
-    return run_kernel(append_kernel<kDim>,
-                      {.blocks = blocks_for(2 * n_rows), .threads = 32 * kWarps}, stream, params);
+    const Grid grid{.blocks = blocks_for(2 * n_rows), .threads = 32 * kWarps};
+    return run_kernel(append_kernel<kDim>, grid, stream, params);
   });
 }
 

@@ -275,10 +275,9 @@ Result<void> launch_seal(const SealParams& params, Stream stream) {
   const int n_all = n_warps(store.sealed_k, store.head_dim, kKeyGroup) +
                     n_warps(store.sealed_v, store.head_dim, kValueGroup);
   const auto n_tiles = static_cast<unsigned>(store.n_kv_heads * store.tiles_per_block);
-  return run_kernel(seal_kernel,
-                    {.blocks = {n_tiles, static_cast<unsigned>(params.n_layers)},
-                     .threads = static_cast<unsigned>(32 * n_all)},
-                    stream, params);
+  const Grid grid{.blocks = {n_tiles, static_cast<unsigned>(params.n_layers)},
+                  .threads = static_cast<unsigned>(32 * n_all)};
+  return run_kernel(seal_kernel, grid, stream, params);
 }
 
 }  // namespace tq::kernels::cuda

@@ -108,12 +108,13 @@ struct Group {
       });
 #pragma unroll
       for (int i = 0; i < 2 * kBooks; ++i) {
+        const int book = i / 2;
         const bool negative = i % 2 == 1;
         if (negative && kBits == 8) continue;
-        const float error = static_cast<float>(errors[i / 2][i % 2]) * (value * value);
+        const float error = static_cast<float>(errors[book][i % 2]) * (value * value);
         if (error >= least) continue;
         least = error;
-        best = magnitude | i / 2 << (7 - kBookBits) | (negative ? 0x80 : 0);
+        best = magnitude | book << (7 - kBookBits) | (negative ? 0x80 : 0);
       }
     }
     return static_cast<uint8_t>(best);
