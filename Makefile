@@ -13,7 +13,8 @@ ifeq ($(origin MODEL),file)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install serve quality test test-slow dev tsan cuda format lint clean distclean
+.PHONY: help setup build install serve quality test test-slow dev tsan cuda sass format lint clean \
+  distclean
 
 help:
 	@echo "make serve      set up, build, and serve $(notdir $(MODEL)) on $(HOST):$(PORT)"
@@ -26,6 +27,7 @@ help:
 	@echo "make dev        build and test with ASan+UBSan (no LibTorch)"
 	@echo "make tsan       build and test engine and server with TSan (no LibTorch)"
 	@echo "make cuda       build with the CUDA backend (needs nvcc)"
+	@echo "make sass       bench/results/sass.md: what nvcc makes of the CUDA kernels (needs nvcc)"
 	@echo "make format     clang-format in place      make lint  clang-tidy (FILES=... for some)"
 	@echo "make clean      remove build/              make distclean  remove .deps/ too"
 	@echo "LIBTORCH=dir uses a LibTorch that is already there; JOBS=n limits parallel compilers."
@@ -61,13 +63,13 @@ quality:
 	@build/release/bin/turboquant-bench quality --model $(MODEL) $(ARGS)
 
 test:
-	@cmake/setup.sh build test torch model venv
+	@cmake/setup.sh build test torch model venv sass
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset release
 
 test-slow:
-	@cmake/setup.sh build test torch model venv
+	@cmake/setup.sh build test torch model venv sass
 	@$(MAKE) --no-print-directory build/release/build.ninja
 	cmake --build --preset release --parallel $(JOBS)
 	ctest --preset slow
@@ -82,6 +84,11 @@ cuda:
 	@cmake/setup.sh build torch
 	@$(MAKE) --no-print-directory build/cuda/build.ninja
 	cmake --build --preset cuda --parallel $(JOBS)
+
+sass: cuda
+	@cmake/setup.sh sass
+	python3 tests/kernels/sass/gate.py --cuobjdump .deps/cuda/cuobjdump \
+	  --table bench/results/sass.md build/cuda/kernels/libtq_kernels.a
 
 format:
 	@cmake/setup.sh test

@@ -9,6 +9,7 @@
 #   model                        SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
 #   texts                        what `turboquant-bench quality` measures on, in .deps/texts
 #   venv                         Python with tests/e2e/requirements.txt, in .deps/venv
+#   sass                         cuobjdump and nvdisasm, in .deps/cuda; only where there is an nvcc
 #
 # Environment:
 #   LIBTORCH=DIR       a LibTorch that is already there: "torch" is skipped
@@ -203,6 +204,24 @@ venv() {
   say "venv: installed in .deps/venv"
 }
 
+sass() {
+  if ! command -v nvcc >/dev/null; then say "cuobjdump: skipped (no nvcc)"; return; fi
+  if [[ -f $deps/cuda/PINS && $(<"$deps/cuda/PINS") == "$(pins sass)" ]]; then
+    say "cuobjdump: there"; return
+  fi
+  say "cuobjdump: fetching 6 MB of wheels"
+  fetch_wheels sass
+  mkdir "$work/cuda"
+  local wheel
+  for wheel in "$work"/wheels/*.whl; do unpack "$wheel" "$work/out" '*/bin/*'; done
+  find "$work/out" -path '*/bin/*' -type f -exec mv -t "$work/cuda" {} +
+  chmod +x "$work"/cuda/*
+  pins sass >"$work/cuda/PINS"
+  rm -rf "$deps/cuda"
+  mv "$work/cuda" "$deps/cuda"
+  say "cuobjdump: installed in .deps/cuda"
+}
+
 # ---- Main -----------------------------------------------------------------------------------
 
 steps=("$@")
@@ -211,9 +230,9 @@ groups=()
 for step in "${steps[@]}"; do
   case $step in
     build | test | lint | runtime) groups+=("$step") ;;
-    torch | model | texts | venv) ;;
+    torch | model | texts | venv | sass) ;;
     *) die "unknown step '$step'; one of build, test, lint, runtime, torch, model, texts," \
-           "venv" ;;
+           "venv, sass" ;;
   esac
 done
 
@@ -222,6 +241,6 @@ exec 9>"$deps/.lock"
 flock 9                # two makes at once take turns
 rm -rf "$deps"/tmp.*   # what a killed run left
 if ((${#groups[@]})); then packages "${groups[@]}"; fi
-for step in torch model texts venv; do
+for step in torch model texts venv sass; do
   if [[ " ${steps[*]} " == *" $step "* ]]; then $step; fi
 done

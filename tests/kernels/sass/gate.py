@@ -1,0 +1,263 @@
+#!/usr/bin/env python3
+"""Holds the machine code of kernels/cuda to the limits in limits.txt and loops.txt.
+
+  gate.py [--cuobjdump PROGRAM] [--table FILE] [--update] [OBJECT...]
+
+--table writes what was measured as Markdown, --update writes loops.txt anew from it. Ends with 1
+where a limit is broken, with 77 (skipped) where there is no object or no cuobjdump.
+"""
+
+import argparse
+import dataclasses
+import fnmatch
+import math
+import pathlib
+import re
+import shutil
+import sys
+
+sys.dont_write_bytecode = True
+import sass  # noqa: E402  (beside this file)
+
+HERE = pathlib.Path(__file__).parent
+SKIPPED = 77
+REGISTERS = 65536  # of a multiprocessor, given to a warp in portions of 256
+VALUE_BITS = (16, 8, 4, 3, 2)  # columns of loops.txt
+
+
+@dataclasses.dataclass(frozen=True)
+class Device:
+    """CUDA C++ Programming Guide, table of compute capabilities."""
+    warps: int
+    shared: int    # bytes of a multiprocessor
+    reserved: int  # of them, for each block, beside what the listing counts (since sm_90: all)
+
+
+DEVICES = {"sm_80": Device(64, 164 << 10, 1024), "sm_86": Device(48, 100 << 10, 1024),
+           "sm_89": Device(48, 100 << 10, 1024), "sm_90": Device(64, 228 << 10, 0),
+           "sm_100": Device(64, 228 << 10, 0), "sm_120": Device(48, 100 << 10, 0)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """A line of limits.txt."""
+    kernel: str
+    archs: str
+    threads: int
+    dynamic_shared: int
+    registers: int
+    blocks: int
+    stack: int
+    spill_loads: int
+
+    def fits(self, name, arch):
+        return fnmatch.fnmatchcase(name, self.kernel) and (
+            self.archs == "*" or arch in self.archs.split(","))
+
+
+def short_name(mangled):
+    """_ZN2tq..6attendILi4ELi2ELi64ELi8EEE.. is attend<4,2,64,8>."""
+    at, names = len("_ZN"), []
+    while found := re.compile(r"\d+").match(mangled, at):
+        at = found.end() + int(found.group())
+        names.append(mangled[found.end():at])
+    arguments = re.compile(r"I((?:Li\d+E)+)E").match(mangled, at)
+    return names[-1] + (f"<{','.join(re.findall(r'[0-9]+', arguments.group(1)))}>"
+                        if arguments else "")
+
+
+def attend_sizes(name):
+    """(bits of keys, of values, head_dim, queries) of an attention kernel, or None."""
+    found = re.fullmatch(r"attend<(\d+),(\d+),(\d+),(\d+)>", name)
+    return tuple(map(int, found.groups())) if found else None
+
+
+def work(k_bits, v_bits, dim, queries):
+    """What a loop over tiles must hold, by kernels/cuda/attend_*.cuh: no more, no less."""
+    steps, products = dim // 32, queries // 4
+    loads = {16: 4, 8: 2, 4: 1, 3: 2, 2: 1}
+    terms = {16: 0, 8: 1, 4: 2, 3: 1, 2: 1}
+    return {
+        "IMMA": 2 * steps * (products * terms[k_bits] + terms[v_bits]),
+        "HMMA": 4 * steps * (products * (k_bits == 16) + (v_bits == 16)),
+        "LDG.128": steps * (loads[k_bits] + loads[v_bits]),
+    }
+
+
+def blocks_per_multiprocessor(kernel, limit):
+    device = DEVICES[kernel.arch]
+    warps = math.ceil(limit.threads / 32)
+    by_registers = REGISTERS // (math.ceil(kernel.registers * 32 / 256) * 256) // warps
+    shared = limit.dynamic_shared + kernel.shared + device.reserved
+    return min(by_registers, device.warps // warps, device.shared // max(shared, 1))
+
+
+@dataclasses.dataclass
+class Measured:
+    """A kernel beside its limits."""
+    name: str
+    kernel: sass.Kernel
+    limit: Limit | None
+    loops: list  # with tensor-core instructions: of sealed tiles, then of hot ones
+
+    def blocks(self):
+        return blocks_per_multiprocessor(self.kernel, self.limit)
+
+    def spills(self):
+        return sum(loop.count("LDL", "STL") for loop in self.loops)
+
+
+def measure(kernel, limits):
+    name = short_name(kernel.name)
+    limit = next((limit for limit in limits if limit.fits(name, kernel.arch)), None)
+    loops = sass.loops(kernel.instructions)
+    if attend_sizes(name):
+        loops = [loop for loop in loops if loop.count("IMMA", "HMMA")]
+    return Measured(name, kernel, limit, loops)
+
+
+def check_loop(loop, what, expected, budget, limit):
+    n = len(loop.instructions)
+    if budget is None:
+        yield f"{what} has no budget in loops.txt"
+    elif n > budget:
+        yield f"{what} has {n} instructions (at most {budget})"
+    for opcode, count in expected.items():
+        if loop.count(opcode) != count:
+            yield f"{what} has {loop.count(opcode)} {opcode}, not {count}"
+    if loop.calls():
+        yield f"{what} calls a function"
+    if loop.count("LDL", "STL") > limit.spill_loads:
+        yield (f"{what} has {loop.count('LDL', 'STL')} accesses to local memory "
+               f"(at most {limit.spill_loads})")
+
+
+def check(measured, budgets):
+    """What is wrong with one kernel, as sentences."""
+    kernel, limit = measured.kernel, measured.limit
+    if limit is None:
+        yield "has no line in limits.txt"
+        return
+    if not kernel.instructions or not kernel.registers:
+        yield "its code or its resources were not found"
+    for what, value, most in (("registers", kernel.registers, limit.registers),
+                              ("bytes of stack", kernel.stack, limit.stack),
+                              ("bytes of local memory", kernel.local, 0)):
+        if value > most:
+            yield f"{value} {what} (at most {most})"
+    if measured.blocks() < limit.blocks:
+        yield f"{measured.blocks()} blocks to a multiprocessor (at least {limit.blocks})"
+    sizes = attend_sizes(measured.name)
+    if sizes is None:
+        spills = measured.spills()
+        if spills > limit.spill_loads:
+            yield f"its loops access local memory {spills} times (at most {limit.spill_loads})"
+        return
+    if len(measured.loops) != 2:
+        yield f"{len(measured.loops)} loops with tensor-core instructions, not 2"
+        return
+    hot = ("hot", 16) + sizes[2:]
+    for loop, what, halves, key in zip(measured.loops, ("the loop of sealed tiles",
+                                                        "the loop of hot tiles"),
+                                       (sizes, (16, 16) + sizes[2:]), (sizes, hot)):
+        yield from check_loop(loop, what, work(*halves), budgets.get(key), limit)
+
+
+def rows_of(path):
+    lines = (line.split("#")[0].split() for line in path.read_text().splitlines())
+    return [words for words in lines if words]
+
+
+def read_limits(path=HERE / "limits.txt"):
+    return [Limit(words[0], words[1], *map(int, words[2:])) for words in rows_of(path)]
+
+
+def read_budgets(path=HERE / "loops.txt"):
+    """{(keys' bits or "hot", values' bits, head_dim, queries): instructions}"""
+    budgets = {}
+    for keys, dim, queries, *numbers in rows_of(path):
+        k_bits = keys if keys == "hot" else int(keys)
+        for v_bits, number in zip(VALUE_BITS, numbers):
+            budgets[k_bits, v_bits, int(dim), int(queries)] = int(number)
+    return budgets
+
+
+def budgets_text(measured, old_text):
+    """loops.txt with budgets 1 % above the largest count of any architecture; keeps its head."""
+    largest = {}
+    for one in measured:
+        sizes = attend_sizes(one.name)
+        if sizes is None or len(one.loops) != 2:
+            continue
+        for key, loop in zip((sizes, ("hot", 16) + sizes[2:]), one.loops):
+            largest[key] = max(largest.get(key, 0), len(loop.instructions))
+    lines = [line for line in old_text.splitlines() if line.startswith("#")]
+    for keys in ("hot",) + VALUE_BITS:
+        for dim in sorted({key[2] for key in largest if key[0] == keys}):
+            for queries in (4, 8):
+                counts = [largest.get((keys, v_bits, dim, queries)) for v_bits in VALUE_BITS]
+                lines.append(f"{keys:>5} {dim:9} {queries:8}   " + "".join(
+                    f"{math.ceil(n * 1.01):7}" for n in counts if n is not None))
+    return "\n".join(lines) + "\n"
+
+
+def table(measured):
+    yield ("| kernel | arch | registers | shared, bytes | blocks / SM | loop | IMMA | HMMA | "
+           "LDG.128 | stack, bytes | spills in loops |")
+    yield "|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    for one in sorted((one for one in measured if one.limit), key=lambda one: (
+            len(one.kernel.arch), one.kernel.arch, attend_sizes(one.name) or (), one.name)):
+        loop = one.loops[0] if attend_sizes(one.name) else None
+        counts = [len(loop.instructions)] + [
+            loop.count(opcode) for opcode in ("IMMA", "HMMA", "LDG.128")] if loop else [""] * 4
+        shared = one.limit.dynamic_shared + one.kernel.shared
+        cells = [f"`{one.name}`", one.kernel.arch, one.kernel.registers, shared, one.blocks(),
+                 *counts, one.kernel.stack, one.spills()]
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+HEAD = """# What nvcc makes of kernels/cuda
+
+`make sass`; no GPU is needed, and none was used. `attend<bits of keys, of values, head_dim,
+queries>`; loop: instructions of its loop over sealed tiles, for one tile of 32 tokens.
+
+"""
+
+
+def report(measured):
+    return HEAD + "\n".join(table(measured)) + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--cuobjdump", default="cuobjdump")
+    parser.add_argument("--table", type=pathlib.Path)
+    parser.add_argument("--update", action="store_true")
+    parser.add_argument("objects", nargs="*")
+    options = parser.parse_args()
+    cuobjdump = shutil.which(options.cuobjdump)
+    if not options.objects or cuobjdump is None:
+        print("skipped: " + ("built without CUDA" if not options.objects else
+                             "there is no cuobjdump (cmake/setup.sh sass)"))
+        return SKIPPED
+    limits = read_limits()
+    measured = [measure(kernel, limits) for path in options.objects
+                for kernel in sass.read(cuobjdump, path)]
+    budgets_path = HERE / "loops.txt"
+    if options.update:
+        budgets_path.write_text(budgets_text(measured, budgets_path.read_text()))
+    budgets = read_budgets(budgets_path)
+    n_wrong = 0
+    for one in measured:
+        for message in check(one, budgets):
+            n_wrong += 1
+            print(f"{one.name} {one.kernel.arch}: {message}")
+    if options.table:
+        options.table.write_text(report(measured))
+    archs = sorted({one.kernel.arch for one in measured}, key=lambda arch: int(arch[3:]))
+    print(f"{len(measured)} kernels ({', '.join(archs)}): {n_wrong} limits broken")
+    return 1 if n_wrong or not measured else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
