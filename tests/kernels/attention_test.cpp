@@ -83,6 +83,23 @@ TEST_CASE("every pair of formats and head_dim equals the oracle", "[attention]")
   }
 }
 
+// No query is rounded and values are bf16, so that a wrong level, codebook or scale of a key shows,
+// which is no larger than the rounding of queries.
+TEST_CASE("scores of whole queries have no error of their own", "[attention]") {
+  for (const std::string& name : backends_under_test()) {
+    for (const KvFormat k : {KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2}) {
+      for (const int group : {3, 8}) {
+        WorldOptions options = world_options(name, {k, KvFormat::kBf16}, 64, group);
+        options.whole_queries = true;
+        World world(options);
+        DenseStore dense(options);
+        INFO(name << " " << to_string(k) << " group " << group);
+        CHECK(feed(world, dense, 4, {97, 1, 33, 1}, 5) < 1.0);
+      }
+    }
+  }
+}
+
 TEST_CASE("odd lengths, decode and prefill, all groups", "[attention]") {
   for (const std::string& name : backends_under_test()) {
     for (int group = 1; group <= 16; ++group) {
@@ -173,7 +190,7 @@ TEST_CASE("several parts: contexts of more than 1024 tokens", "[attention]") {
 
 TEST_CASE("a ragged batch of decodes and prefills", "[attention]") {
   for (const std::string& name : backends_under_test()) {
-    for (const int block_tokens : {32, 64}) {
+    for (const int block_tokens : {32, 64, 96}) {  // 96: three tiles, for warps that take every 4th
       WorldOptions options = world_options(name, {KvFormat::kTq4, KvFormat::kTq2}, 96, 4);
       options.attention.kv.block_tokens = block_tokens;
       options.attention.n_threads = 2;

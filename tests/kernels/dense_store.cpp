@@ -131,14 +131,14 @@ std::vector<double> DenseStore::bias_scores(const std::vector<float>& q,
 // keep it). Roundings are taken as independent and uniform; the bound is six standard deviations of
 // their sum.
 //
-// Scores. The sealed path rounds q to steps of s = max|q|/n: d errors of variance s^2/12,
-// weighted by k, give 6 s |k| / sqrt(12). The hot path sums d products in float: 6 sqrt(d) eps |q|
-// |k|. The largest of each, times the softmax scale, gives delta; weights then err by 2 delta
-// relative to their sum (a weight's own error and the normaliser's), and by twice 4e-7 for exp2 and
-// for the rounding of its argument's size. Values. Sealed weights are rounded to steps of u =
-// 1/n of a tile's largest weight x scale; the error of a tile's 32 rows is a vector of norm u
-// |level| sqrt(32/12), twice that with margin (a norm of d >= 64 independent terms spreads by a few
-// per cent); |level| x scale <= 1.1 |v|, times 2 where rows of unlike norm share a tile. The
+// Scores. The sealed path rounds q, unless it is whole, to steps of s = max|q|/n: d errors of
+// variance s^2/12, weighted by k, give 6 s |k| / sqrt(12). The hot path sums d products in float: 6
+// sqrt(d) eps |q| |k|. The largest of each, times the softmax scale, gives delta; weights then err
+// by 2 delta relative to their sum (a weight's own error and the normaliser's), and by twice 4e-7
+// for exp2 and for the rounding of its argument's size. Values. Sealed weights are rounded to steps
+// of u = 1/n of a tile's largest weight x scale; the error of a tile's 32 rows is a vector of norm
+// u |level| sqrt(32/12), twice that with margin (a norm of d >= 64 independent terms spreads by a
+// few per cent); |level| x scale <= 1.1 |v|, times 2 where rows of unlike norm share a tile. The
 // largest weights of the tiles add up to at most l. Sums of n products in float: (n / 8 + 64 + d)
 // eps, the rotations' included.
 // The CUDA kernels multiply bf16 rows in bf16: a weight errs by at most 2^-9 of itself, which gives
@@ -185,7 +185,10 @@ double DenseStore::head_ratio(const std::vector<Token>& tokens,
   const double d = static_cast<double>(dim);
   const double q_norm = norm(q.data(), dim);
   const double b_norm = 1.1 * std::sqrt(d) * options_.key_bias * 1.5;  // 1.5: heads differ
-  const double q_step = k_codec_ ? q_max / coefficient_steps(options_.backend, *k_codec_) : 0.0;
+  double q_step = k_codec_ ? q_max / coefficient_steps(options_.backend, *k_codec_) : 0.0;
+  if (options_.whole_queries && k_codec_ && coefficient_steps(options_.backend, *k_codec_) == 127) {
+    q_step = 0.0;
+  }
   const double weight_step = v_codec_ ? 1.0 / coefficient_steps(options_.backend, *v_codec_) : 0.0;
   const double delta = scale * 6.0 *
                        (k_norm * (q_step / std::sqrt(12.0) + std::sqrt(d) * kFloatEps * q_norm) +
@@ -209,13 +212,7 @@ double DenseStore::error_ratio(int seq, int64_t position, const std::vector<floa
   double worst = 0.0;
   size_t at = 0;
   for (LayerIdx layer = 0; layer < attention.shape.n_layers; ++layer) {
-    const std::vector<float> q = make_rows({.seed = options_.seed,
-                                            .data = options_.data,
-                                            .kind = Kind::kQ,
-                                            .seq = seq,
-                                            .position = position,
-                                            .layer = layer},
-                                           attention.n_heads, attention.shape.head_dim);
+    const std::vector<float> q = make_queries(options_, seq, position, layer);
     for (int head = 0; head < attention.n_heads; ++head, at += dim) {
       const auto kv_row = static_cast<size_t>(layer * attention.shape.n_kv_heads + head / group);
       const auto start = q.begin() + static_cast<ptrdiff_t>(static_cast<size_t>(head) * dim);

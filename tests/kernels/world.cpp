@@ -7,6 +7,7 @@
 #include <stdexcept>
 
 #include "quant/random.h"
+#include "quant/rotation.h"
 
 namespace tq::kernels::test {
 namespace {
@@ -82,6 +83,30 @@ std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim) {
     }
   }
   for (float& value : rows) value *= factor;
+  return rows;
+}
+
+std::vector<float> make_queries(const WorldOptions& options,
+                                int seq,
+                                int64_t position,
+                                LayerIdx layer) {
+  const auto dim = static_cast<size_t>(options.attention.shape.head_dim);
+  std::vector<float> rows = make_rows({.seed = options.seed,
+                                       .data = options.data,
+                                       .kind = Kind::kQ,
+                                       .seq = seq,
+                                       .position = position,
+                                       .layer = layer},
+                                      options.attention.n_heads, static_cast<int>(dim));
+  if (!options.whole_queries) return rows;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    rows[i] = i % dim == 0 ? 127.0f : std::clamp(std::round(rows[i] * 64.0f), -127.0f, 127.0f);
+    rows[i] /= 64.0f;
+  }
+  const KvConfig& kv = options.attention.kv;
+  need(
+      quant::Rotation::create({.kind = kv.rotation, .dim = static_cast<int>(dim), .seed = kv.seed}))
+      .apply_inverse(rows);
   return rows;
 }
 
@@ -163,17 +188,20 @@ void World::step(const std::vector<Chunk>& chunks) {
   const quant::KvShape shape = options_.attention.shape;
   const PagedBatch batch = make_batch(chunks);
   const AttnPlan* const plan = need(backend_->plan(batch, *arena_));
-  const auto gather = [&](Kind kind, LayerIdx layer, int n_heads) {
+  const auto gather = [&](Kind kind, LayerIdx layer) {
     std::vector<float> all;
     for (const Chunk& chunk : chunks) {
       for (int row = 0; row < chunk.n_rows; ++row) {
-        const std::vector<float> one = make_rows({.seed = options_.seed,
-                                                  .data = options_.data,
-                                                  .kind = kind,
-                                                  .seq = chunk.seq,
-                                                  .position = sequences_[chunk.seq].length + row,
-                                                  .layer = layer},
-                                                 n_heads, shape.head_dim);
+        const int64_t position = sequences_[chunk.seq].length + row;
+        const std::vector<float> one = kind == Kind::kQ
+                                           ? make_queries(options_, chunk.seq, position, layer)
+                                           : make_rows({.seed = options_.seed,
+                                                        .data = options_.data,
+                                                        .kind = kind,
+                                                        .seq = chunk.seq,
+                                                        .position = position,
+                                                        .layer = layer},
+                                                       shape.n_kv_heads, shape.head_dim);
         all.insert(all.end(), one.begin(), one.end());
       }
     }
@@ -182,9 +210,9 @@ void World::step(const std::vector<Chunk>& chunks) {
   const int n_heads = options_.attention.n_heads;
   const auto row_size = static_cast<size_t>(n_heads * shape.head_dim);
   for (LayerIdx layer = 0; layer < shape.n_layers; ++layer) {
-    const std::vector<float> k = gather(Kind::kK, layer, shape.n_kv_heads);
-    const std::vector<float> v = gather(Kind::kV, layer, shape.n_kv_heads);
-    const std::vector<float> q = gather(Kind::kQ, layer, n_heads);
+    const std::vector<float> k = gather(Kind::kK, layer);
+    const std::vector<float> v = gather(Kind::kV, layer);
+    const std::vector<float> q = gather(Kind::kQ, layer);
     std::vector<float> out(q.size(), std::nanf(""));
     need(backend_->append({.plan = plan, .arena = arena_.get(), .layer = layer, .k = k, .v = v}));
     need(backend_->attend(

@@ -51,10 +51,18 @@ struct WorldOptions {
   Data data = Data::kGaussian;
   uint64_t seed = 1;
   PoolSizes pools{.hot_blocks = 64, .sealed_blocks = 64};
+  // Queries are, once rotated, up to 127 steps of 1/64: int8 coefficients hold them exactly.
+  bool whole_queries = false;
   float key_bias = 0.0f;          // standard deviation of the biases of keys; 0: none
   bool rope_interleaved = false;  // with a key bias
   int rope_pairs = 0;             // with a key bias; at most head_dim / 2
 };
+
+// The queries of one token, [n_heads, head_dim], not rotated.
+std::vector<float> make_queries(const WorldOptions& options,
+                                int seq,
+                                int64_t position,
+                                LayerIdx layer);
 
 // Biases of one layer's keys, [n_kv_heads, head_dim], and how often each pair turns per position.
 std::vector<float> make_key_bias(const WorldOptions& options, LayerIdx layer);
