@@ -1,0 +1,102 @@
+"""Faults for mutate.py: (what it is, file in kernels/cuda, text, text instead, unit to compile, the
+test case that should see it). A text must occur exactly once."""
+
+APPEND = "every backend appends any rows to the same bytes"
+SEAL = "every backend seals any rows to the same bytes"
+ODD = "odd lengths, decode and prefill, all groups"          # tq4
+ADVERSARIAL = "adversarial data"                             # growing scores first; 3 and 2 bits
+RAGGED = "a ragged batch of decodes and prefills"            # head_dim 96
+WHOLE = "scores of whole queries have no error of their own"  # all formats of keys
+THREE = "blocks of three tiles"
+PARTS = "several parts: contexts of more than 1024 tokens"
+
+MUTANTS = [
+    # Rows into the store.
+    ("a tile's rows of words are one too short", "append.cu",
+     "(j / 2 * kTile + token) * 2", "(j / 2 * (kTile - 1) + token) * 2", "append", APPEND),
+    ("the slot after a row is not cleared", "append.cu",
+     "if (at.clears_next != 0) pair[1] = 0;", "", "append", APPEND),
+    ("a butterfly's difference has the wrong sign", "rotation.cuh",
+     "x + other : other - x", "x + other : x - other", "append", APPEND),
+    ("the second round takes the first one's signs", "rotation.cuh",
+     "rotation.signs + round * kDim", "rotation.signs", "append", APPEND),
+
+    # Sealing.
+    ("codes are read before the warp has staged them", "seal.cu",
+     "  __syncwarp();\n", "", "seal", SEAL),
+    ("maxima and tables are read before the block has written them", "seal.cu",
+     "  __syncthreads();\n", "", "seal", SEAL),
+    ("the shared exponent saturates one too late", "seal.cu",
+     "(largest >> 23) + 1u, 253u)", "(largest >> 23) + 1u, 254u)", "seal", SEAL),
+    ("low bits of two groups are swapped", "seal.cu",
+     "at[(1 + index % 2) * kTile]", "at[(2 - index % 2) * kTile]", "seal", SEAL),
+    ("a codebook's number is one bit too low", "seal_search.cuh",
+     "book << (7 - kBookBits)", "book << (6 - kBookBits)", "seal", SEAL),
+    ("of equal errors the last one wins", "seal_search.cuh",
+     "if (error >= least)", "if (error > least)", "seal", SEAL),
+    ("one candidate is not tried", "seal_search.cuh",
+     "candidate < codec.n_candidates", "candidate < codec.n_candidates - 1", "seal", SEAL),
+
+    # Scores.
+    ("a key is multiplied by its neighbour's scale", "attend_keys.cuh",
+     "(tile.scales[step][product], 2 * m + r)", "(tile.scales[step][product], 2 * r + m)",
+     "attend_k4", ODD),
+    ("lanes take the other group's coefficients", "attend_queries.cuh",
+     "b[product][step][half] = (t < 2) == first", "b[product][step][half] = (t < 2) != first",
+     "attend_k4", ODD),
+    ("halves of four queries are not added", "attend_keys.cuh",
+     "scores[m][i] += __shfl_xor_sync(~0u, scores[m][i], 2)", "scores[m][i] *= 2.0f",
+     "attend_k4", ODD),
+    ("codebooks of 3 bits are swapped", "attend_codes.cuh",
+     "scale & 0x40u ? books[1] : books[0]", "scale & 0x40u ? books[0] : books[1]",
+     "attend_k3", WHOLE),
+    ("codebook bits at 2 bits are swapped", "attend_codes.cuh",
+     "return scale & 0x40u ? high : low;", "return scale & 0x20u ? high : low;",
+     "attend_k2", WHOLE),
+    ("a query sees one key too few", "attend.cuh",
+     "<= position[i % 2]", "< position[i % 2]", "attend_k4", ODD),
+    ("a query sees the keys behind it", "attend.cuh",
+     "scores[m][i] = seen ? scores[m][i] : -INFINITY;", "(void)seen;", "attend_k4", ODD),
+
+    # The running softmax.
+    ("totals are not rescaled", "attend_softmax.cuh",
+     "      l[i] *= factor;\n", "", "attend_k4", ADVERSARIAL),
+    ("what sums start from is not rescaled", "attend_softmax.cuh",
+     "      start[i] *= factor;\n", "", "attend_k4", ADVERSARIAL),
+    ("lanes rescale without a vote", "attend_softmax.cuh",
+     "if (__any_sync(~0u, largest[0] > sums.m[0] + 8.0f || largest[1] > sums.m[1] + 8.0f))",
+     "if (largest[0] > sums.m[0] + 8.0f || largest[1] > sums.m[1] + 8.0f)", "attend_k4",
+     ADVERSARIAL),
+    ("a maximum leaves half the lanes out", "attend_softmax.cuh",
+     "lanes < 32; lanes *= 2", "lanes < 16; lanes *= 2", "attend_k4", ODD),
+
+    # Sums of values.
+    ("weights are not transposed", "attend_values.cuh",
+     "transpose_8x8(permute_bytes(pairs[0], pairs[1], 0x5410))",
+     "permute_bytes(pairs[0], pairs[1], 0x5410)", "attend_k4", ODD),
+    ("all dimensions take the first group's scales", "attend_values.cuh",
+     "b[32 * j / kValueGroup]", "b[0]", "attend_k4", RAGGED),
+    ("a pair of tokens that is not written is read", "attend_values.cuh",
+     "if (2 * pair < n_tokens)", "if (2 * pair <= n_tokens)", "attend_k4", ODD),
+    ("even and odd tokens of 3 bits are swapped", "attend_codes.cuh",
+     "{(low & 0x3333u) | (high & 0x4444u), (low >> 2 & 0x3333u) | high >> 16}",
+     "{(low >> 2 & 0x3333u) | high >> 16, (low & 0x3333u) | (high & 0x4444u)}",
+     "attend_k4", ADVERSARIAL),
+
+    # Tiles, warps and parts.
+    ("the cursor stays in its block", "attend_place.cuh",
+     "    ++block;\n", "", "attend_k4", THREE),
+    ("a hot tile is left out behind sealed ones", "attend.cuh",
+     "(n_sealed - first + kAttendWarps - 1) / kAttendWarps",
+     "(n_sealed - first + kAttendWarps) / kAttendWarps", "attend_k4", ODD),
+    ("warps are merged before they have written", "attend_merge.cuh",
+     "  __syncthreads();\n", "", "attend_k4", ODD),
+    ("the first warp's sums are forgotten", "attend_merge.cuh",
+     "float sum = 0.0f, total = 0.0f;\n    for (int w = 0;",
+     "float sum = 0.0f, total = 0.0f;\n    for (int w = 1;", "attend_k4", ODD),
+    ("parts are added without their weights", "combine.cuh",
+     "total = fmaf(weight, l[part * kStride], total);", "total += l[part * kStride];",
+     "attend", PARTS),
+    ("the fold's states are one query apart", "combine.cuh",
+     "states + column * kDim + lane", "states + (column + 1) * kDim + lane", "attend", ODD),
+]
