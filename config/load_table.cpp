@@ -251,7 +251,7 @@ void add_engine(std::vector<Setting>& out) {
       [](auto& s) -> auto& { return s.engine.device; }));
   out.push_back(choice<std::string>(
       "backend", g, "attention kernels; auto: the best supported",
-      words({"auto", "scalar", "avx2", "avx512", "cuda"}),
+      words({"auto", "scalar", "avx2", "avx512", "neon", "cuda"}),
       [](auto& s) -> auto& { return s.engine.backend; }));
   out.push_back(number(
       "threads", g, "compute threads; 0: the cores this process may use", {0, 1024},

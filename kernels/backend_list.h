@@ -25,8 +25,7 @@ struct BackendEntry {
 
 // Each from its own translation unit, chosen by CMake.
 BackendEntry scalar_backend() noexcept;
-std::span<const BackendEntry>
-simd_backends() noexcept;  // best first; empty where the CPU is not x86-64
+std::span<const BackendEntry> simd_backends() noexcept;  // of this kind of CPU, best first
 BackendEntry cuda_backend() noexcept;
 
 }  // namespace tq::kernels

@@ -81,5 +81,8 @@ namespace avx512 {
 LayerKernels layer_kernels() noexcept;
 LayerKernels tiled_layer_kernels() noexcept;  // with AMX, the same bits
 }  // namespace avx512
+namespace neon {
+LayerKernels layer_kernels() noexcept;
+}
 
 }  // namespace tq::kernels

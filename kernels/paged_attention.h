@@ -1,7 +1,7 @@
 #pragma once
 // PagedAttention: the seam between the decoder and a compute backend ("scalar", "avx2", "avx512",
-// "cuda"). Engine thread only; a backend may use a pool of threads of its own inside a call. Every
-// span lies in the backend's memory (for the CPU backends: ordinary memory).
+// "neon", "cuda"). Engine thread only; a backend may use a pool of threads of its own inside a
+// call. Every span lies in the backend's memory (for the CPU backends: ordinary memory).
 //
 // The store holds everything in the rotated domain: append() applies Rotation to each k and v row
 // and writes bf16 rows; seal() codes a full hot block; attend() rotates q once, scores and sums V

@@ -1,6 +1,6 @@
 #pragma once
-// The CPU backends "avx2" and "avx512": one class over a table of ISA kernels. Engine thread only;
-// a fixed pool of threads works inside append() and attend(), which allocate nothing.
+// The CPU backends "avx2", "avx512" and "neon": one class over a table of ISA kernels. Engine
+// thread only; a fixed pool of threads works inside append() and attend(), which allocate nothing.
 
 #include <memory>
 

@@ -2,9 +2,9 @@
 // ISA here has. Included once, inside an ISA translation unit, with TQ_ISA_NAMESPACE defined,
 // before a simd_*.h.
 
-#include <immintrin.h>
-
 #include <cstdint>
+
+#include "kernels/cpu/intrinsics_avx2.h"
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 

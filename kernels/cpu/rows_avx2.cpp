@@ -1,6 +1,6 @@
 #include "kernels/cpu/rows_avx2.h"
 
-#include <immintrin.h>
+#include "kernels/cpu/intrinsics_avx2.h"
 
 namespace tq::kernels::cpu::rows_avx2 {
 namespace {

@@ -1,8 +1,8 @@
 #pragma once
 // Rows on their way into and out of the store: rotation, append to a hot tile, coding of a sealed
-// tile. One version in AVX2, which "avx512" uses too. Bit for bit what StoreCodec does: the same
-// additions in the same order, only several rows or coordinates at once. Any thread; only where the
-// CPU has AVX2 and F16C.
+// tile. One version in AVX2, which "avx512" uses too, and "neon" over SIMDe. Bit for bit what
+// StoreCodec does: the same additions in the same order, only several rows or coordinates at once.
+// Any thread; only where the CPU has AVX2 and F16C.
 
 #include "kernels/cpu/isa_kernels.h"
 

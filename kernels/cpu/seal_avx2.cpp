@@ -2,7 +2,6 @@
 // lanes hold coordinates in steps, products are summed in pairs of coordinates into 32-bit lanes.
 // Integers are exact in any order, floats meet the same operations one by one, and nothing is
 // contracted, so codes and scales are the same bits.
-#include <immintrin.h>
 
 #include "kernels/cpu/rows_avx2.h"
 #include "kernels/cpu/seal_coder.h"

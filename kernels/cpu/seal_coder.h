@@ -2,10 +2,9 @@
 // Coder: quant::RowCodec's codes of sixteen coordinates at a time. For seal_avx2.cpp alone, which
 // is compiled with its flags; values live in 16-bit lanes.
 
-#include <immintrin.h>
-
 #include <cstdint>
 
+#include "kernels/cpu/intrinsics_avx2.h"
 #include "kernels/cpu/isa_kernels.h"
 
 namespace tq::kernels::cpu::rows_avx2 {

@@ -1,4 +1,4 @@
-// The SIMD backends of a build for another CPU than x86-64: none.
+// The SIMD backends of a build for another CPU than x86-64 and 64-bit ARM: none.
 #include "kernels/backend_list.h"
 
 namespace tq::kernels {

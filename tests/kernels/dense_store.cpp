@@ -15,7 +15,8 @@ constexpr double kFloatEps = 5.97e-8;  // half an ulp, relative
 
 // Steps of a coefficient up to its largest, as kernels/README.md has them.
 double coefficient_steps(std::string_view backend, const quant::RowCodec& codec) {
-  const bool bytes = backend == "cuda" || (backend.starts_with("avx512") && codec.shape().bits < 8);
+  const bool bytes = backend == "cuda" || ((backend.starts_with("avx512") || backend == "neon") &&
+                                           codec.shape().bits < 8);
   return bytes ? 127.0 : 32767.0;
 }
 

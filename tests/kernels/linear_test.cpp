@@ -41,7 +41,7 @@ std::vector<LayerKernels> supported() {
   std::vector<LayerKernels> kernels{avx512_emulated::layer_kernels(),
                                     avx512_vnni_emulated::layer_kernels(),
                                     avx512_vnni_emulated::tiled_layer_kernels()};
-  for (const char* name : {"scalar", "avx2", "avx512"}) {
+  for (const char* name : {"scalar", "avx2", "avx512", "neon"}) {
     if (auto found = find_layer_kernels(name)) kernels.push_back(*found);
   }
   if (find_layer_kernels("avx512")) kernels.push_back(avx512::layer_kernels());  // without tiles

@@ -38,7 +38,7 @@ TEST_CASE("an unknown backend's error lists the known ones", "[registry]") {
 
 TEST_CASE("a known backend that cannot run here says why", "[registry]") {
   const std::vector<std::string_view> names = available_backends();
-  for (const std::string_view name : {"avx512", "avx2", "cuda"}) {
+  for (const std::string_view name : {"avx512", "avx2", "neon", "cuda"}) {
     if (std::find(names.begin(), names.end(), name) != names.end()) continue;
     const auto backend = make_backend(name, small_options());
     REQUIRE(!backend.ok());

@@ -35,7 +35,7 @@ std::vector<float> random_values(int64_t n, float scale, uint32_t seed) {
 
 std::vector<LayerKernels> supported() {
   std::vector<LayerKernels> kernels{avx512_emulated::layer_kernels()};
-  for (const char* name : {"scalar", "avx2", "avx512"}) {
+  for (const char* name : {"scalar", "avx2", "avx512", "neon"}) {
     if (auto found = find_layer_kernels(name)) kernels.push_back(*found);
   }
   return kernels;

@@ -1,10 +1,16 @@
 #pragma once
 // AVX-512 in software, for the emulated kernels only: SIMDe under the intrinsics' own names, and
-// the few that SIMDe 0.7.4 lacks. Needs AVX2 and F16C of the machine.
+// the few that SIMDe 0.7.4 lacks. Needs AVX2 and F16C of an x86-64 machine.
+
+#include "kernels/cpu/intrinsics_avx2.h"
 
 #define SIMDE_ENABLE_NATIVE_ALIASES
-#include <immintrin.h>
 #include <simde/x86/avx512.h>
+
+// What SIMDe names only where the compiler does.
+typedef simde__mmask16 __mmask16;
+#undef _MM_FROUND_NO_EXC
+#define _MM_FROUND_NO_EXC 0x08
 
 // Where the compiler's headers have the real AVX-512 names, as inline functions that need the ISA,
 // SIMDe's macros of the same names take precedence. The ones below have none.

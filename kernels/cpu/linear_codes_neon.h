@@ -1,0 +1,156 @@
+// linear() on codes and code_inputs() for NEON with dot products. Included once, inside a
+// namespace's translation unit with TQ_ISA defined, after linear_body.h.
+//
+// A weight's code and an input's integer meet in sdot, whose sums are exact: 16 products and
+// additions to an instruction, where floats have 4 to one. So the order of integers does not
+// matter, and each output is one fp32 sum over blocks, ascending, whatever the number of rows.
+
+namespace tq::kernels::TQ_ISA {
+
+// The codes of a block for the vector of outputs from `lane` on: see CodedInputs for the words'
+// inputs.
+inline void unpack(const NibbleWords& codes, int lane, int8x16_t (&words)[8]) noexcept {
+  for (int j = 0; j < 4; ++j) {
+    const uint8x16_t word = vreinterpretq_u8_u32(vld1q_u32(codes[j] + lane));
+    words[2 * j] = vreinterpretq_s8_u8(vandq_u8(word, vdupq_n_u8(15)));
+    words[2 * j + 1] = vreinterpretq_s8_u8(vshrq_n_u8(word, 4));
+  }
+}
+
+// Signed, as in the file.
+inline void unpack(const ByteWords& codes, int lane, int8x16_t (&words)[8]) noexcept {
+  for (int w = 0; w < 8; ++w) {
+    const uint8x16_t word = vreinterpretq_u8_u32(vld1q_u32(codes[w] + lane));
+    words[w] = vreinterpretq_s8_u8(veorq_u8(word, vdupq_n_u8(128)));
+  }
+}
+
+// What a block's scale counts besides its codes, as unpack() yields them.
+template <class Block>
+inline float32x4_t minimum_of(const Block& block, int lane, float32x4_t scale) noexcept {
+  if constexpr (requires { block.m; }) {
+    return Decode::halves(block.m + lane);
+  } else if constexpr (sizeof block.codes == sizeof(ByteWords)) {
+    return vdupq_n_f32(0.0f);
+  } else {
+    return vmulq_n_f32(scale, -Block::kZero);
+  }
+}
+
+// The products of a block's codes with integers of its inputs, for four outputs.
+inline int32x4_t dot_block(const int8x16_t (&words)[8], const int32_t (&integers)[8]) noexcept {
+  const int8x16_t first = vreinterpretq_s8_s32(vld1q_s32(integers));
+  const int8x16_t second = vreinterpretq_s8_s32(vld1q_s32(integers + 4));
+  int32x4_t sum = vdupq_n_s32(0);
+  sum = vdotq_laneq_s32(sum, words[0], first, 0);
+  sum = vdotq_laneq_s32(sum, words[1], first, 1);
+  sum = vdotq_laneq_s32(sum, words[2], first, 2);
+  sum = vdotq_laneq_s32(sum, words[3], first, 3);
+  sum = vdotq_laneq_s32(sum, words[4], second, 0);
+  sum = vdotq_laneq_s32(sum, words[5], second, 1);
+  sum = vdotq_laneq_s32(sum, words[6], second, 2);
+  return vdotq_laneq_s32(sum, words[7], second, 3);
+}
+
+// kRows rows from `row` on, of one panel.
+template <class Block, int kRows>
+void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept {
+  const int64_t n_blocks = call.weights->n_inputs() / kCodeInputs;
+  const auto* blocks = reinterpret_cast<const Block*>(call.weights->panel(panel));
+  const CodedInputs* inputs = call.coded.data() + row * n_blocks;
+  const InputScale* input_scales = call.scales.data() + row * n_blocks;
+  float32x4_t sum[kRows][kVecs] = {};
+  for (int64_t b = 0; b < n_blocks; ++b) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVecs; ++v) {
+      const int lane = v * kLanes;
+      int8x16_t words[8];
+      unpack(blocks[b].codes, lane, words);
+      const float32x4_t scale = Decode::halves(blocks[b].d + lane);
+      const float32x4_t minimum = minimum_of(blocks[b], lane, scale);
+#pragma GCC unroll 4
+      for (int r = 0; r < kRows; ++r) {
+        const CodedInputs& in = inputs[r * n_blocks + b];
+        const InputScale& in_scale = input_scales[r * n_blocks + b];
+        const int32x4_t high = dot_block(words, in.high);
+        const int32x4_t total = vaddq_s32(vshlq_n_s32(high, 4), dot_block(words, in.low));
+        sum[r][v] = vfmaq_f32(sum[r][v], vmulq_n_f32(scale, in_scale.unit), vcvtq_f32_s32(total));
+        sum[r][v] = vfmaq_n_f32(sum[r][v], minimum, in_scale.sum);
+      }
+    }
+  }
+  const int64_t n_outputs = call.weights->n_outputs();
+  const int64_t output = panel * kPanelOutputs;
+  for (int r = 0; r < kRows; ++r) {
+    copy_sums(call.y.data() + (row + r) * n_outputs + output,
+              reinterpret_cast<const float*>(sum[r]), n_outputs - output);
+  }
+}
+
+template <class Block>
+void run_codes(const LinearCall& call) noexcept {
+  for (int64_t panel = call.panel_begin; panel < call.panel_end; ++panel) {
+    int64_t row = 0;
+    for (; row + 4 <= call.n_rows; row += 4) run_code_rows<Block, 4>(call, panel, row);
+    if (row + 2 <= call.n_rows) {
+      run_code_rows<Block, 2>(call, panel, row);
+      row += 2;
+    }
+    if (row < call.n_rows) run_code_rows<Block, 1>(call, panel, row);
+  }
+}
+
+void linear(const LinearCall& call) noexcept {
+  switch (call.weights->type()) {
+    case PackedType::kF32: return run<PackedType::kF32>(call);
+    case PackedType::kBf16: return run<PackedType::kBf16>(call);
+    case PackedType::kQ4_0: return run_codes<PanelQ4_0>(call);
+    case PackedType::kQ4_1: return run_codes<PanelQ4_1>(call);
+    case PackedType::kQ8_0: return run_codes<PanelQ8_0>(call);
+  }
+}
+
+// The four bytes of each of four words from 16 integers: entries 2 apart in each 8.
+inline void store_bytes(int32_t* words, const int32x4_t (&integers)[4]) noexcept {
+  constexpr uint8_t kOrder[16] = {0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15};
+  const int16x8_t first = vmovn_high_s32(vmovn_s32(integers[0]), integers[1]);
+  const int16x8_t second = vmovn_high_s32(vmovn_s32(integers[2]), integers[3]);
+  const int8x16_t bytes = vmovn_high_s16(vmovn_s16(first), second);
+  vst1q_s32(words, vreinterpretq_s32_s8(vqtbl1q_s8(bytes, vld1q_u8(kOrder))));
+}
+
+void code_inputs(const CodeInputsCall& call) noexcept {
+  constexpr float kMost = CodedInputs::kMost;
+  const int64_t begin = call.row_begin * call.n_inputs / kCodeInputs;
+  const int64_t end = call.row_end * call.n_inputs / kCodeInputs;
+  for (int64_t b = begin; b < end; ++b) {
+    const float* x = call.x.data() + b * kCodeInputs;
+    // Magnitudes compare as integers, and so NaN and infinity are the largest and reach `unit`.
+    int32x4_t most = vdupq_n_s32(0);
+    for (int i = 0; i < kCodeInputs; i += kLanes) {
+      most = vmaxq_s32(most, vreinterpretq_s32_f32(vabsq_f32(vld1q_f32(x + i))));
+    }
+    const int32_t bits = vmaxvq_s32(most);
+    float largest;
+    __builtin_memcpy(&largest, &bits, sizeof largest);
+    const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
+    CodedInputs& out = call.coded[static_cast<size_t>(b)];
+    int32x4_t total = vdupq_n_s32(0);
+    for (int half = 0; half < 2; ++half) {
+      int32x4_t low[4], high[4];
+      for (int i = 0; i < 4; ++i) {
+        const float32x4_t part = vld1q_f32(x + 16 * half + kLanes * i);
+        const int32x4_t integers = vcvtnq_s32_f32(vmulq_n_f32(part, per_unit));
+        total = vaddq_s32(total, integers);
+        low[i] = vshrq_n_s32(vshlq_n_s32(integers, 28), 28);
+        high[i] = vshrq_n_s32(vsubq_s32(integers, low[i]), 4);
+      }
+      store_bytes(out.low + 4 * half, low);
+      store_bytes(out.high + 4 * half, high);
+    }
+    const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
+    call.scales[static_cast<size_t>(b)] = {unit, unit * static_cast<float>(vaddvq_s32(total))};
+  }
+}
+
+}  // namespace tq::kernels::TQ_ISA
