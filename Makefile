@@ -13,8 +13,8 @@ ifeq ($(origin MODEL),file)
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup build install serve quality test test-slow dev tsan cuda sass format lint clean \
-  distclean
+.PHONY: help setup build install serve quality test test-slow dev tsan cuda sass aarch64 \
+  format lint clean distclean
 
 help:
 	@echo "make serve      set up, build, and serve $(notdir $(MODEL)) on $(HOST):$(PORT)"
@@ -28,6 +28,7 @@ help:
 	@echo "make tsan       build and test engine and server with TSan (no LibTorch)"
 	@echo "make cuda       build with the CUDA backend (needs nvcc)"
 	@echo "make sass       bench/results/sass.md: what nvcc makes of the CUDA kernels (needs nvcc)"
+	@echo "make aarch64    cross-compile the kernels for ARM and test them under qemu (slow)"
 	@echo "make format     clang-format in place      make lint  clang-tidy (FILES=... for some)"
 	@echo "make clean      remove build/              make distclean  remove .deps/ too"
 	@echo "LIBTORCH=dir uses a LibTorch that is already there; JOBS=n limits parallel compilers."
@@ -89,6 +90,12 @@ sass: cuda
 	@cmake/setup.sh sass
 	python3 tests/kernels/sass/gate.py --cuobjdump .deps/cuda/cuobjdump \
 	  --table bench/results/sass.md build/cuda/kernels/libtq_kernels.a
+
+aarch64:
+	@cmake/setup.sh build aarch64
+	@$(MAKE) --no-print-directory build/$@/build.ninja
+	cmake --build --preset $@ --parallel $(JOBS)
+	ctest --preset $@
 
 format:
 	@cmake/setup.sh test

@@ -304,7 +304,8 @@ void add_flags(CLI::App& app, Options& options) {
   app.add_option("--formats", options.formats, "a list of F or K/V; bf16 is always measured")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--backend", options.backend, "auto, scalar, avx2, avx512, neon")->capture_default_str();
+  app.add_option("--backend", options.backend, "auto, scalar, avx2, avx512, neon")
+      ->capture_default_str();
   app.add_option("--head-dim", options.head_dim, "64, 80, 96, 128 or 256")->capture_default_str();
   app.add_option("--gqa", options.group, "query heads per KV head")
       ->check(CLI::Range(1, 16))

@@ -4,7 +4,8 @@
 #
 #   cmake/setup.sh [STEP...]     (default: build torch model)
 #
-#   build, test, lint, runtime   Debian packages of that group in cmake/packages.txt (root or sudo)
+#   build, test, aarch64, lint, runtime
+#                      Debian packages of that group in cmake/packages.txt (root or sudo)
 #   torch                        LibTorch, from the wheels in cmake/wheels.txt, in .deps/libtorch
 #   model                        SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
 #   texts                        what `turboquant-bench quality` measures on, in .deps/texts
@@ -229,10 +230,10 @@ steps=("$@")
 groups=()
 for step in "${steps[@]}"; do
   case $step in
-    build | test | lint | runtime) groups+=("$step") ;;
+    build | test | aarch64 | lint | runtime) groups+=("$step") ;;
     torch | model | texts | venv | sass) ;;
-    *) die "unknown step '$step'; one of build, test, lint, runtime, torch, model, texts," \
-           "venv, sass" ;;
+    *) die "unknown step '$step'; one of build, test, aarch64, lint, runtime, torch, model," \
+           "texts, venv, sass" ;;
   esac
 done
 

@@ -13,7 +13,8 @@ void add_subject_flags(CLI::App& app, SubjectOptions& options) {
   app.add_option("--threads", options.n_threads, "of the model")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  app.add_option("--backend", options.backend, "auto, scalar, avx2, avx512, neon")->capture_default_str();
+  app.add_option("--backend", options.backend, "auto, scalar, avx2, avx512, neon")
+      ->capture_default_str();
 }
 
 }  // namespace tq::bench

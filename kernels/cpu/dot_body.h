@@ -4,7 +4,7 @@
 //
 // Bound: bytes of the tile are read once per group of queries, 32 * head_dim * bits / 8 per half
 // and tile of 32 tokens. Per vector of words and query: one multiply-add for each word of
-// coefficients, which covers two entries on AVX2, and four below 8 bits on AVX-512.
+// coefficients, which covers two entries on AVX2, and four below 8 bits on AVX-512 and NEON.
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
