@@ -224,7 +224,7 @@ TEST_CASE("an error names the setting and its source") {
   REQUIRE(must_fail({}, {"TURBOQUANT_PORT=x"}).where == "TURBOQUANT_PORT");
   REQUIRE(must_fail({"--kv", "tq9"}).where == "--kv");
   REQUIRE(must_fail({"--bits", "5"}).where == "--bits");
-  REQUIRE(must_fail({"--backend", "neon"}).where == "--backend");
+  REQUIRE(must_fail({"--backend", "sse9"}).where == "--backend");
   REQUIRE(must_fail({"--log-level", "loud"}).where == "--log-level");
   REQUIRE(must_fail({"--host", ""}).where == "--host");
   REQUIRE(must_fail({"--config", "/nonexistent.json"}).where == "--config");
