@@ -7,49 +7,66 @@
 
 namespace tq::kernels::TQ_ISA {
 
-// The codes of a block for the vector of outputs from `lane` on: see CodedInputs for the words'
-// inputs.
-inline void unpack(const NibbleWords& codes, int lane, int8x16_t (&words)[8]) noexcept {
+// Words of a block's codes for four outputs: signed, and less the type's zero where it has one.
+using CodeWords = int8x16_t[8];
+
+inline void unpack_nibbles(const NibbleWords& codes, int lane, uint8x16_t (&words)[8]) noexcept {
   for (int j = 0; j < 4; ++j) {
     const uint8x16_t word = vreinterpretq_u8_u32(vld1q_u32(codes[j] + lane));
-    words[2 * j] = vreinterpretq_s8_u8(vandq_u8(word, vdupq_n_u8(15)));
-    words[2 * j + 1] = vreinterpretq_s8_u8(vshrq_n_u8(word, 4));
+    words[2 * j] = vandq_u8(word, vdupq_n_u8(15));
+    words[2 * j + 1] = vshrq_n_u8(word, 4);
   }
 }
 
-// Signed, as in the file.
-inline void unpack(const ByteWords& codes, int lane, int8x16_t (&words)[8]) noexcept {
-  for (int w = 0; w < 8; ++w) {
-    const uint8x16_t word = vreinterpretq_u8_u32(vld1q_u32(codes[w] + lane));
-    words[w] = vreinterpretq_s8_u8(veorq_u8(word, vdupq_n_u8(128)));
-  }
+// word | the bits of `upper` that lie `at` above the lowest of each byte, from the 5th on.
+inline uint8x16_t with_upper(uint8x16_t word,
+                             const uint32_t* upper,
+                             int at,
+                             uint8_t mask) noexcept {
+  const uint32x4_t moved = vshlq_u32(vld1q_u32(upper), vdupq_n_s32(4 - at));
+  return vorrq_u8(word, vandq_u8(vreinterpretq_u8_u32(moved), vdupq_n_u8(mask)));
 }
 
-// What a block's scale counts besides its codes, as unpack() yields them.
 template <class Block>
-inline float32x4_t minimum_of(const Block& block, int lane, float32x4_t scale) noexcept {
-  if constexpr (requires { block.m; }) {
-    return Decode::halves(block.m + lane);
-  } else if constexpr (sizeof block.codes == sizeof(ByteWords)) {
-    return vdupq_n_f32(0.0f);
-  } else {
-    return vmulq_n_f32(scale, -Block::kZero);
+inline void unpack(const Block& block, int lane, CodeWords& words) noexcept {
+  uint8x16_t codes[8];
+  unpack_nibbles(block.codes, lane, codes);
+  uint8_t zero = 0;
+  if constexpr (requires { Block::kZero; }) zero = static_cast<uint8_t>(Block::kZero);
+  for (int w = 0; w < 8; ++w) {
+    if constexpr (requires { block.upper[0][0]; }) {
+      codes[w] = with_upper(codes[w], block.upper[w / 4] + lane, w % 4 * 2, 0x30);
+    } else if constexpr (requires { block.upper; }) {
+      codes[w] = with_upper(codes[w], block.upper + lane, w, 0x10);
+    }
+    words[w] = vreinterpretq_s8_u8(vsubq_u8(codes[w], vdupq_n_u8(zero)));
   }
 }
 
-// The products of a block's codes with integers of its inputs, for four outputs.
-inline int32x4_t dot_block(const int8x16_t (&words)[8], const int32_t (&integers)[8]) noexcept {
-  const int8x16_t first = vreinterpretq_s8_s32(vld1q_s32(integers));
-  const int8x16_t second = vreinterpretq_s8_s32(vld1q_s32(integers + 4));
+inline void unpack(const PanelQ8_0& block, int lane, CodeWords& words) noexcept {
+  for (int w = 0; w < 8; ++w) {
+    const uint8x16_t word = vreinterpretq_u8_u32(vld1q_u32(block.codes[w] + lane));
+    words[w] = vreinterpretq_s8_u8(vsubq_u8(word, vdupq_n_u8(128)));
+  }
+}
+
+// The products of 16 inputs' integers with their codes, for four outputs.
+inline int32x4_t dot_half(int32x4_t sum, const int8x16_t* words, const int32_t* integers) noexcept {
+  const int8x16_t in = vreinterpretq_s8_s32(vld1q_s32(integers));
+  sum = vdotq_laneq_s32(sum, words[0], in, 0);
+  sum = vdotq_laneq_s32(sum, words[1], in, 1);
+  sum = vdotq_laneq_s32(sum, words[2], in, 2);
+  return vdotq_laneq_s32(sum, words[3], in, 3);
+}
+
+// Those of a part of a block that shares a scale.
+template <class Block>
+inline int32x4_t dot_part(const CodeWords& words, const int32_t (&integers)[8], int part) noexcept {
   int32x4_t sum = vdupq_n_s32(0);
-  sum = vdotq_laneq_s32(sum, words[0], first, 0);
-  sum = vdotq_laneq_s32(sum, words[1], first, 1);
-  sum = vdotq_laneq_s32(sum, words[2], first, 2);
-  sum = vdotq_laneq_s32(sum, words[3], first, 3);
-  sum = vdotq_laneq_s32(sum, words[4], second, 0);
-  sum = vdotq_laneq_s32(sum, words[5], second, 1);
-  sum = vdotq_laneq_s32(sum, words[6], second, 2);
-  return vdotq_laneq_s32(sum, words[7], second, 3);
+  for (int half = part; half < part + 2 / Block::kScales; ++half) {
+    sum = dot_half(sum, words + 4 * half, integers + 4 * half);
+  }
+  return sum;
 }
 
 // kRows rows from `row` on, of one panel.
@@ -64,25 +81,30 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
 #pragma GCC unroll 4
     for (int v = 0; v < kVecs; ++v) {
       const int lane = v * kLanes;
-      int8x16_t words[8];
-      unpack(blocks[b].codes, lane, words);
-      const float32x4_t scale = Decode::halves(blocks[b].d + lane);
-      const float32x4_t minimum = minimum_of(blocks[b], lane, scale);
+      CodeWords words;
+      unpack(blocks[b], lane, words);
+#pragma GCC unroll 2
+      for (int part = 0; part < Block::kScales; ++part) {
+        const float32x4_t scale = Decode::halves(blocks[b].d[part] + lane);
 #pragma GCC unroll 4
-      for (int r = 0; r < kRows; ++r) {
-        const CodedInputs& in = inputs[r * n_blocks + b];
-        const InputScale& in_scale = input_scales[r * n_blocks + b];
-        const int32x4_t high = dot_block(words, in.high);
-        const int32x4_t total = vaddq_s32(vshlq_n_s32(high, 4), dot_block(words, in.low));
-        sum[r][v] = vfmaq_f32(sum[r][v], vmulq_n_f32(scale, in_scale.unit), vcvtq_f32_s32(total));
-        sum[r][v] = vfmaq_n_f32(sum[r][v], minimum, in_scale.sum);
+        for (int r = 0; r < kRows; ++r) {
+          const CodedInputs& in = inputs[r * n_blocks + b];
+          const InputScale& in_scale = input_scales[r * n_blocks + b];
+          const int32x4_t high = dot_part<Block>(words, in.high, part);
+          const int32x4_t total =
+              vaddq_s32(vshlq_n_s32(high, 4), dot_part<Block>(words, in.low, part));
+          sum[r][v] = vfmaq_f32(sum[r][v], vmulq_n_f32(scale, in_scale.unit), vcvtq_f32_s32(total));
+          if constexpr (requires { blocks[b].m; }) {
+            sum[r][v] = vfmaq_n_f32(sum[r][v], Decode::halves(blocks[b].m + lane), in_scale.sum);
+          }
+        }
       }
     }
   }
   const int64_t n_outputs = call.weights->n_outputs();
   const int64_t output = panel * kPanelOutputs;
   for (int r = 0; r < kRows; ++r) {
-    copy_sums(call.y.data() + (row + r) * n_outputs + output,
+    copy_sums(call.y.data() + (row + r) * call.y_stride + output,
               reinterpret_cast<const float*>(sum[r]), n_outputs - output);
   }
 }
@@ -106,6 +128,8 @@ void linear(const LinearCall& call) noexcept {
     case PackedType::kBf16: return run<PackedType::kBf16>(call);
     case PackedType::kQ4_0: return run_codes<PanelQ4_0>(call);
     case PackedType::kQ4_1: return run_codes<PanelQ4_1>(call);
+    case PackedType::kQ5_1: return run_codes<PanelQ5_1>(call);
+    case PackedType::kQ6_K: return run_codes<PanelQ6_K>(call);
     case PackedType::kQ8_0: return run_codes<PanelQ8_0>(call);
   }
 }
@@ -135,21 +159,26 @@ void code_inputs(const CodeInputsCall& call) noexcept {
     __builtin_memcpy(&largest, &bits, sizeof largest);
     const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
     CodedInputs& out = call.coded[static_cast<size_t>(b)];
-    int32x4_t total = vdupq_n_s32(0);
+    int32_t totals[2];
     for (int half = 0; half < 2; ++half) {
       int32x4_t low[4], high[4];
+      int32x4_t total = vdupq_n_s32(0);
       for (int i = 0; i < 4; ++i) {
         const float32x4_t part = vld1q_f32(x + 16 * half + kLanes * i);
+        // What is no number is 0 here; the unit tells of it.
         const int32x4_t integers = vcvtnq_s32_f32(vmulq_n_f32(part, per_unit));
         total = vaddq_s32(total, integers);
         low[i] = vshrq_n_s32(vshlq_n_s32(integers, 28), 28);
         high[i] = vshrq_n_s32(vsubq_s32(integers, low[i]), 4);
       }
+      totals[half] = vaddvq_s32(total);
       store_bytes(out.low + 4 * half, low);
       store_bytes(out.high + 4 * half, high);
     }
     const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    call.scales[static_cast<size_t>(b)] = {unit, unit * static_cast<float>(vaddvq_s32(total))};
+    const int32_t total = totals[0] + totals[1];
+    call.scales[static_cast<size_t>(b)] = {unit, unit * static_cast<float>(total), total,
+                                           totals[1]};
   }
 }
 
