@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "config/check.h"
+
 namespace tq::kernels {
 namespace {
 
@@ -78,6 +80,8 @@ void LayerRunner::split_inputs(LinearCall& call) {
 }
 
 void LayerRunner::linear(LinearCall call) {
+  TQ_CHECK(call.y_stride >= call.weights->n_outputs(), "linear: rows of y overlap", call.y_stride,
+           call.weights->n_outputs());
   const PackedType type = call.weights->type();
   if (is_codes(type) && kernels_.code_inputs != nullptr) code_inputs(call);
   if (type == PackedType::kBf16 && kernels_.split_inputs != nullptr) split_inputs(call);

@@ -72,7 +72,8 @@ std::vector<float> product(const LayerKernels& kernels,
   std::vector<float> y(static_cast<size_t>(n_rows * linear.n_outputs()), NAN);
   cpu::ThreadPool pool(1);
   LayerRunner runner(kernels, pool);
-  runner.linear({.weights = &linear, .x = x, .y = y, .n_rows = n_rows});
+  runner.linear(
+      {.weights = &linear, .x = x, .y = y, .y_stride = linear.n_outputs(), .n_rows = n_rows});
   return y;
 }
 
