@@ -2,6 +2,7 @@
 // head_dims x groups x odd sizes x kinds of data, block ids shuffled, memory poisoned.
 #include <catch2/catch.hpp>
 
+#include <cmath>
 #include <cstring>
 
 #include "tests/kernels/dense_store.h"
@@ -178,6 +179,39 @@ TEST_CASE("adversarial data", "[attention]") {
         const std::vector<int> chunks = name == "scalar" ? std::vector<int>{40, 1, 90, 1}  // slow
                                                          : std::vector<int>{40, 1, 150, 1, 200, 1};
         CHECK(feed(world, dense, 3, chunks, 4) < 1.0);
+      }
+    }
+  }
+}
+
+// Weights x scales become integers in steps of a fraction of the largest such product of a tile.
+// Here all products are about equal; in steps of that fraction of the largest weight times the
+// largest scale they would be one or two steps each.
+TEST_CASE("a token that is looked at most and has small values does not coarsen the others",
+          "[attention]") {
+  for (const KvFormat v : {KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3, KvFormat::kTq2}) {
+    for (const int n_rows : {1, 8}) {
+      const auto run = [&](const std::string& backend) {
+        WorldOptions options = world_options(backend, {KvFormat::kTq4, v}, 64, 3);
+        options.data = Data::kHeavy;
+        World world(options);
+        world.step({{0, 64}});
+        for (int i = 0; i < 2; ++i) world.seal(0, i);
+        world.step({{0, n_rows}});
+        return world.output(0, 63 + n_rows);
+      };
+      const std::vector<float> want = run("scalar");
+      for (const std::string& name : backends_under_test()) {
+        const std::vector<float> got = run(name);
+        double error = 0.0, size = 0.0;
+        for (size_t i = 0; i < want.size(); ++i) {
+          error += (got[i] - want[i]) * (got[i] - want[i]);
+          size += want[i] * want[i];
+        }
+        // Of what a token counts: half a step of a 127th, where its product of weight and scale is
+        // half of the largest, and as much for its score, the query having 127 steps too.
+        INFO(name << " V " << to_string(KvFormats{v, v}) << " rows " << n_rows);
+        CHECK(std::sqrt(error / size) < 2.0 / 127.0);
       }
     }
   }

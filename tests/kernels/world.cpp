@@ -43,6 +43,7 @@ std::string to_string(Data data) {
   switch (data) {
     case Data::kGaussian: return "gaussian";
     case Data::kGrowing: return "growing";
+    case Data::kHeavy: return "heavy";
     case Data::kEqual: return "equal";
     case Data::kTiny: return "tiny";
     case Data::kHuge: return "huge";
@@ -74,6 +75,19 @@ std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim) {
   }
   for (float& value : rows) value = static_cast<float>(rng.gaussian());
   float factor = 1.0f;
+  if (key.data == Data::kHeavy) {
+    const bool heavy = key.position % 32 == 5;
+    if (key.kind == Kind::kV) factor = heavy ? 1.0f / 64.0f : 1.0f;
+    if (key.kind == Kind::kK && !heavy) factor = 0.1f;
+    if (key.kind == Kind::kQ || (key.kind == Kind::kK && heavy)) {
+      // One direction: <q, k> / sqrt(head_dim) is ln 64.
+      const float size = key.kind == Kind::kQ ? 1.0f : std::log(64.0f);
+      const float each = size / std::sqrt(std::sqrt(static_cast<float>(head_dim)));
+      for (size_t i = 0; i < rows.size(); ++i) {
+        rows[i] = i % static_cast<size_t>(head_dim) / 7 % 2 == 0 ? each : -each;
+      }
+    }
+  }
   if (key.data == Data::kTiny && key.kind != Kind::kQ) factor = 1e-20f;
   if (key.data == Data::kHuge) factor = key.kind == Kind::kQ ? 1e-15f : 3e15f;
   if (key.data == Data::kSpiky) {

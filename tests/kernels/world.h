@@ -23,6 +23,8 @@ enum class Data {
   kEqual,    // all keys the same: every weight is equal
   kTiny,     // far below what an fp16 could hold
   kHuge,     // far above it; queries small, so that scores stay finite
+  kHeavy,    // of every 32 tokens one is looked at 64 times as much as the others, and has values
+             // of a 64th of theirs
   kSpiky,    // one coordinate holds nearly all of the norm, zero rows in between
 };
 std::string to_string(Data data);
