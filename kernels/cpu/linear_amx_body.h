@@ -12,7 +12,7 @@ namespace tq::kernels::TQ_ISA {
 constexpr int kChunk = 8;  // blocks whose codes are unpacked at a time
 // Their inputs of so many rows, 27 KiB, stay in L1 for all panels; but come from L2 where rows lie
 // a multiple of 4096 bytes apart (2048 inputs), for some 6 % of the time.
-constexpr int kCodeGroupRows = 48;
+constexpr int kGroupRows = 48;
 
 struct alignas(64) CodeTile {
   __m512i rows[16];
@@ -144,10 +144,10 @@ template <class Block>
 void run_tiles(const LinearCall& call) noexcept {
   const int64_t n_tiled = call.n_rows / kTileRows * kTileRows;
   if (n_tiled > 0) {
-    Tiles::begin(kGroupRows);
-    for (int64_t begin = 0; begin < n_tiled; begin += kCodeGroupRows) {
+    Tiles::begin(2 * kTileRows);
+    for (int64_t begin = 0; begin < n_tiled; begin += kGroupRows) {
       run_tile_group<Block>(call, begin,
-                            begin + kCodeGroupRows < n_tiled ? begin + kCodeGroupRows : n_tiled);
+                            begin + kGroupRows < n_tiled ? begin + kGroupRows : n_tiled);
     }
     Tiles::end();
   }

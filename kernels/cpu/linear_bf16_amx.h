@@ -7,13 +7,12 @@
 // A test brings one in plain C++.
 //
 // Bytes moved: 32 inputs of a panel are 1 KiB of memory and a tile as they lie there. One row goes
-// this way too, at the speed of memory. Many rows read each weight once per 256 of them, and the
-// tile unit is the bound.
+// this way too, at the speed of memory. Many rows read each weight once from memory and once per 32
+// of them from L2, and the tile unit is the bound.
 
 namespace tq::kernels::TQ_ISA {
 
 constexpr int kTileRows = 16;
-constexpr int kGroupRows = 2 * kTileRows;  // that share a load of weights
 
 // A product of inputs with weights: rows from the first, kPanels panels, and n_blocks blocks.
 struct SplitProduct {
@@ -22,9 +21,6 @@ struct SplitProduct {
   const std::byte* weights;
   size_t panel_bytes;  // from panel to panel
   int64_t n_blocks;
-  // Each block of each panel prefetches so many lines of 64 bytes, one run from here on.
-  const std::byte* ahead;
-  int64_t ahead_lines;
 };
 
 template <int kRowTiles, int kPanels>
@@ -51,9 +47,9 @@ inline __attribute__((always_inline)) void add_blocks(const SplitProduct& of) no
     add_part<kRowTiles, kPanels>(of.inputs[b].high, of.row_blocks);
     add_part<kRowTiles, kPanels>(of.inputs[b].low, of.row_blocks);
     for (int p = 0; p < kPanels; ++p) {
-      const std::byte* ahead = of.ahead + static_cast<size_t>(p) * of.panel_bytes;
-      for (int64_t i = b * of.ahead_lines; i < (b + 1) * of.ahead_lines; ++i) {
-        _mm_prefetch(reinterpret_cast<const char*>(ahead) + i * 64, _MM_HINT_T0);
+      const auto* panel = reinterpret_cast<const char*>(weights) + p * of.panel_bytes;
+      for (size_t i = 0; i < kSplitTileBytes; i += 64) {
+        _mm_prefetch(panel + kSplitAhead + i, _MM_HINT_T0);
       }
     }
   }
@@ -91,24 +87,21 @@ inline void store_sums(const TileSums& at) noexcept {
   }
 }
 
-// Blocks [first, first + n_blocks) of some rows' inputs.
+// Blocks [first, first + n_blocks) of up to 32 rows' inputs.
 struct SplitSlice {
-  SplitRows rows;
+  int64_t row;
+  int64_t n_rows;
   int64_t first;
   int64_t n_blocks;
 };
 
-// Adds the slice's part of up to 32 rows from `row` on to the sums of panels. Those of earlier
-// slices wait in y.
+// Adds the slice's part to the sums of kPanels panels. Those of earlier slices wait in y.
 template <int kRowTiles, int kPanels>
-void multiply_group(const LinearCall& call,
-                    const SplitSlice& slice,
-                    SplitRows group,
-                    int64_t panel) noexcept {
+void multiply_slice(const LinearCall& call, const SplitSlice& slice, int64_t panel) noexcept {
   const PackedLinear& w = *call.weights;
   const auto sums = [&](int r, int p) {
-    const int64_t row = group.row + r * kTileRows, output = (panel + p) * kPanelOutputs;
-    const int64_t left = group.n_rows - r * kTileRows;
+    const int64_t row = slice.row + r * kTileRows, output = (panel + p) * kPanelOutputs;
+    const int64_t left = slice.n_rows - r * kTileRows;
     return TileSums{call.y.data() + row * call.y_stride + output, call.y_stride,
                     left < kTileRows ? left : kTileRows, w.n_outputs() - output};
   };
@@ -124,60 +117,54 @@ void multiply_group(const LinearCall& call,
     if constexpr (kRowTiles > 1 && kPanels > 1) load_sums<3>(sums(1, 1));
   }
   const int64_t row_blocks = n_split_blocks(w.n_inputs());
-  const std::byte* weights = w.panel(panel) + static_cast<size_t>(slice.first) * kSplitTileBytes;
-  SplitProduct product{.inputs = call.split.data() + group.row * row_blocks + slice.first,
-                       .row_blocks = row_blocks,
-                       .weights = weights,
-                       .panel_bytes = w.panel_bytes(),
-                       .n_blocks = slice.n_blocks,
-                       .ahead = weights + kSplitAhead,
-                       .ahead_lines = kSplitTileBytes / 64};
-  if (slice.rows.n_rows > kGroupRows) {
-    // These panels are read again by the next group; each group prefetches a part of the next ones.
-    const int64_t n_groups = (slice.rows.n_rows + kGroupRows - 1) / kGroupRows;
-    const int64_t index = (group.row - slice.rows.row) / kGroupRows;
-    product.ahead_lines = (product.ahead_lines + n_groups - 1) / n_groups;
-    product.ahead = weights + kPanels * w.panel_bytes() +
-                    static_cast<size_t>(index * slice.n_blocks * product.ahead_lines) * 64;
-  }
-  add_blocks<kRowTiles, kPanels>(product);
+  add_blocks<kRowTiles, kPanels>(
+      {.inputs = call.split.data() + slice.row * row_blocks + slice.first,
+       .row_blocks = row_blocks,
+       .weights = w.panel(panel) + static_cast<size_t>(slice.first) * kSplitTileBytes,
+       .panel_bytes = w.panel_bytes(),
+       .n_blocks = slice.n_blocks});
   store_sums<0>(sums(0, 0));
   if constexpr (kPanels > 1) store_sums<1>(sums(0, 1));
   if constexpr (kRowTiles > 1) store_sums<2>(sums(1, 0));
   if constexpr (kRowTiles > 1 && kPanels > 1) store_sums<3>(sums(1, 1));
 }
 
-template <int kPanels>
-void multiply_slice(const LinearCall& call, const SplitSlice& slice, int64_t panel) noexcept {
-  for (int64_t r = 0; r < slice.rows.n_rows; r += kGroupRows) {
-    const int64_t left = slice.rows.n_rows - r;
-    const SplitRows group{slice.rows.row + r, left < kGroupRows ? left : kGroupRows};
-    Tiles::begin(group.n_rows);
-    if (group.n_rows > kTileRows) {
-      multiply_group<2, kPanels>(call, slice, group, panel);
-    } else {
-      multiply_group<1, kPanels>(call, slice, group, panel);
+// Rows [row, row + n_rows), up to 32, of all panels of the call.
+template <int kRowTiles>
+void run_split_tile_rows(const LinearCall& call, int64_t row, int64_t n_rows) noexcept {
+  constexpr int64_t kTogether = (512 << 10) / sizeof(SplitInputs);  // in L2 for all panels
+  const int64_t step = kTogether / n_rows;
+  const int64_t n_blocks = (call.weights->n_inputs() + kSplitInputs - 1) / kSplitInputs;
+  Tiles::begin(n_rows);
+  for (int64_t first = 0; first < n_blocks; first += step) {
+    const int64_t left = n_blocks - first;
+    const SplitSlice slice{row, n_rows, first, left < step ? left : step};
+    int64_t panel = call.panel_begin;
+    for (; panel + 2 <= call.panel_end; panel += 2) {
+      multiply_slice<kRowTiles, 2>(call, slice, panel);
     }
+    if (panel < call.panel_end) multiply_slice<kRowTiles, 1>(call, slice, panel);
   }
+  Tiles::end();
 }
 
 void run_split_tiles(const LinearCall& call) noexcept {
-  // Inputs of 1 MiB stay in L2 while the panels pass by.
-  constexpr int64_t kRowsTogether = 256;
-  constexpr int64_t kBlocksTogether = (int64_t{1} << 20) / sizeof(SplitInputs);
-  const int64_t n_blocks = (call.weights->n_inputs() + kSplitInputs - 1) / kSplitInputs;
-  for (int64_t row = 0; row < call.n_rows; row += kRowsTogether) {
-    const int64_t left = call.n_rows - row;
-    const SplitRows rows{row, left < kRowsTogether ? left : kRowsTogether};
-    const int64_t step = kBlocksTogether / rows.n_rows;
-    for (int64_t first = 0; first < n_blocks; first += step) {
-      const SplitSlice slice{rows, first, n_blocks - first < step ? n_blocks - first : step};
-      int64_t panel = call.panel_begin;
-      for (; panel + 2 <= call.panel_end; panel += 2) multiply_slice<2>(call, slice, panel);
-      if (panel < call.panel_end) multiply_slice<1>(call, slice, panel);
+  constexpr size_t kTogether = 1 << 20;  // bytes of panels that stay in L2 for all rows
+  const auto fit = static_cast<int64_t>(kTogether / call.weights->panel_bytes()) / 2 * 2;
+  LinearCall part = call;
+  while (part.panel_begin < call.panel_end) {
+    const int64_t end = part.panel_begin + (fit < 2 ? 2 : fit);
+    part.panel_end = end < call.panel_end ? end : call.panel_end;
+    for (int64_t row = 0; row < call.n_rows; row += 2 * kTileRows) {
+      const int64_t left = call.n_rows - row;
+      if (left > kTileRows) {
+        run_split_tile_rows<2>(part, row, left < 2 * kTileRows ? left : 2 * kTileRows);
+      } else {
+        run_split_tile_rows<1>(part, row, left);
+      }
     }
+    part.panel_begin = part.panel_end;
   }
-  Tiles::end();
 }
 
 }  // namespace tq::kernels::TQ_ISA

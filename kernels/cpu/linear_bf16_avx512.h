@@ -140,16 +140,9 @@ __attribute__((noinline)) void run_split_rows(const LinearCall& call,
   }
 }
 
-// Rows [row, row + n_rows) of a call.
-struct SplitRows {
-  int64_t row;
-  int64_t n_rows;
-};
-
 template <int kPanels>
-void run_split_panels(const LinearCall& call, int64_t panel, SplitRows rows) noexcept {
-  int64_t row = rows.row;
-  const int64_t end = rows.row + rows.n_rows;
+void run_split_panels(const LinearCall& call, int64_t panel, int64_t begin, int64_t end) noexcept {
+  int64_t row = begin;
   for (; row + 4 <= end; row += 4) {  // of one panel at a time: registers hold 16 chains
     for (int p = 0; p < kPanels; ++p) run_split_rows<4, 1>(call, panel + p, row);
   }
@@ -161,14 +154,13 @@ void run_split_panels(const LinearCall& call, int64_t panel, SplitRows rows) noe
 }
 
 void run_split(const LinearCall& call) noexcept {
-  constexpr int64_t kRowsTogether = 64;  // whose inputs stay in L2 for all panels
+  constexpr int64_t kTogether = 64;  // rows whose inputs stay in L2 for all panels
   const FlushSubnormals flush;
-  for (int64_t row = 0; row < call.n_rows; row += kRowsTogether) {
-    const int64_t left = call.n_rows - row;
-    const SplitRows rows{row, left < kRowsTogether ? left : kRowsTogether};
+  for (int64_t begin = 0; begin < call.n_rows; begin += kTogether) {
+    const int64_t end = begin + kTogether < call.n_rows ? begin + kTogether : call.n_rows;
     int64_t panel = call.panel_begin;
-    for (; panel + 2 <= call.panel_end; panel += 2) run_split_panels<2>(call, panel, rows);
-    if (panel < call.panel_end) run_split_panels<1>(call, panel, rows);
+    for (; panel + 2 <= call.panel_end; panel += 2) run_split_panels<2>(call, panel, begin, end);
+    if (panel < call.panel_end) run_split_panels<1>(call, panel, begin, end);
   }
 }
 
