@@ -86,8 +86,10 @@ cuda:
 	@$(MAKE) --no-print-directory build/cuda/build.ninja
 	cmake --build --preset cuda --parallel $(JOBS)
 
-sass: cuda
-	@cmake/setup.sh sass
+sass:
+	@cmake/setup.sh build torch sass
+	@$(MAKE) --no-print-directory build/cuda/build.ninja
+	cmake --build --preset cuda --parallel $(JOBS) --target tq_kernels
 	python3 tests/kernels/sass/gate.py --cuobjdump .deps/cuda/cuobjdump \
 	  --table bench/results/sass.md build/cuda/kernels/libtq_kernels.a
 
