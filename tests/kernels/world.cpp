@@ -47,6 +47,7 @@ std::string to_string(Data data) {
     case Data::kEqual: return "equal";
     case Data::kTiny: return "tiny";
     case Data::kHuge: return "huge";
+    case Data::kPeaked: return "peaked";
     case Data::kSpiky: return "spiky";
   }
   return "?";
@@ -56,20 +57,24 @@ std::vector<float> make_rows(const RowKey& key, int n_heads, int head_dim) {
   uint64_t seed =
       mix(mix(mix(key.seed, static_cast<uint64_t>(key.kind)), static_cast<uint64_t>(key.seq)),
           static_cast<uint64_t>(key.layer));
-  const bool same_at_all_positions = (key.data == Data::kEqual && key.kind == Kind::kK) ||
-                                     (key.data == Data::kGrowing && key.kind != Kind::kV);
+  // Growing and peaked: keys and queries of all heads point the same way, keys differ in length.
+  const bool one_way =
+      (key.data == Data::kGrowing || key.data == Data::kPeaked) && key.kind != Kind::kV;
+  const bool same_at_all_positions = one_way || (key.data == Data::kEqual && key.kind == Kind::kK);
   if (!same_at_all_positions) seed = mix(seed, static_cast<uint64_t>(key.position) + 1);
-  // Growing: keys and queries of all heads point the same way, keys get longer.
-  if (key.data == Data::kGrowing && key.kind != Kind::kV)
-    seed = mix(key.seed, static_cast<uint64_t>(key.layer));
+  if (one_way) seed = mix(key.seed, static_cast<uint64_t>(key.layer));
   quant::Rng rng(seed, quant::RngStream::kData);
   std::vector<float> rows(static_cast<size_t>(n_heads) * static_cast<size_t>(head_dim));
-  if (key.data == Data::kGrowing && key.kind != Kind::kV) {
+  if (one_way) {
     for (int j = 0; j < head_dim; ++j)
       rows[static_cast<size_t>(j)] = static_cast<float>(rng.gaussian());
     for (size_t i = static_cast<size_t>(head_dim); i < rows.size(); ++i)
       rows[i] = rows[i - static_cast<size_t>(head_dim)];
-    const float length = key.kind == Kind::kQ ? 1.0f : 0.02f * static_cast<float>(key.position + 1);
+    const auto position = static_cast<float>(key.position);
+    const float length = key.kind == Kind::kQ ? 1.0f
+                         : key.data == Data::kGrowing
+                             ? 0.02f * (position + 1.0f)
+                             : 1.0f / (1.0f + std::abs(position - 40.0f) / 4.0f);
     for (float& value : rows) value *= length;
     return rows;
   }

@@ -25,6 +25,7 @@ enum class Data {
   kHuge,     // far above it; queries small, so that scores stay finite
   kHeavy,    // of every 32 tokens one is looked at 64 times as much as the others, and has values
              // of a 64th of theirs
+  kPeaked,   // keys around position 40 have nearly all the weight: sealed ones, in tests that seal
   kSpiky,    // one coordinate holds nearly all of the norm, zero rows in between
 };
 std::string to_string(Data data);

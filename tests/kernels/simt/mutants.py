@@ -8,6 +8,7 @@ ADVERSARIAL = "adversarial data"                             # growing scores fi
 RAGGED = "a ragged batch of decodes and prefills"            # head_dim 96
 WHOLE = "scores of whole queries have no error of their own"  # all formats of keys
 THREE = "blocks of three tiles"
+PEAKED = "sealed values with nearly all the weight"
 PARTS = "several parts: contexts of more than 1024 tokens"
 
 MUTANTS = [
@@ -78,6 +79,12 @@ MUTANTS = [
      "b[32 * j / kValueGroup]", "b[0]", "attend_k4", RAGGED),
     ("a pair of tokens that is not written is read", "attend_values.cuh",
      "if (2 * pair < n_tokens)", "if (2 * pair <= n_tokens)", "attend_k4", ODD),
+    ("a value is multiplied by its neighbour's scale", "attend_values.cuh",
+     "scale_value<0>(tile.scales[group], 2 * m + i / 2)",
+     "scale_value<0>(tile.scales[group], 2 * (i / 2) + m)", "attend_k4", PEAKED),
+    ("the largest weight is that of the first group alone", "attend_values.cuh",
+     "fmaxf(largest[i % 2], fabsf(scaled[group][m][i]))",
+     "fmaxf(largest[i % 2], fabsf(scaled[0][m][i]))", "attend_k4", PEAKED),
     ("even and odd tokens of 3 bits are swapped", "attend_codes.cuh",
      "{(low & 0x3333u) | (high & 0x4444u), (low >> 2 & 0x3333u) | high >> 16}",
      "{(low >> 2 & 0x3333u) | high >> 16, (low & 0x3333u) | (high & 0x4444u)}",
@@ -86,6 +93,13 @@ MUTANTS = [
     # Tiles, warps and parts.
     ("the cursor stays in its block", "attend_place.cuh",
      "    ++block;\n", "", "attend_k4", THREE),
+    ("all tiles of a block take the first one's exponent", "attend_place.cuh",
+     "block_scales + (exponent + at)", "block_scales + exponent", "attend_k4", THREE),
+    ("all tiles of a block take the first one's scales", "attend_place.cuh",
+     "(scales + at * scale_tile_bytes)", "scales", "attend_k4", THREE),
+    ("a warp leaves out its last tile", "attend.cuh",
+     "const bool more = at.tile < end;", "const bool more = at.tile + kAttendWarps < end;",
+     "attend_k4", THREE),
     ("a hot tile is left out behind sealed ones", "attend.cuh",
      "(n_sealed - first + kAttendWarps - 1) / kAttendWarps",
      "(n_sealed - first + kAttendWarps) / kAttendWarps", "attend_k4", ODD),
