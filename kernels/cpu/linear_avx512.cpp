@@ -21,10 +21,9 @@ using Decode = PlainDecode;
 
 #include "kernels/cpu/linear_body.h"
 #include "kernels/cpu/row_body.h"
-// After row_body.h, as which they store rows.
-#include "kernels/cpu/linear_bf16_avx512.h"
+// After row_body.h, as which it stores rows.
 #include "kernels/cpu/linear_codes_avx512.h"
-// And then those on tiles, where they are.
+// And then what takes tiles, where they are.
 #ifndef TQ_AVX512_EMULATED
 #include "kernels/cpu/amx_tiles.h"
 #endif
@@ -34,11 +33,7 @@ using Decode = PlainDecode;
 
 namespace tq::kernels::TQ_ISA {
 LayerKernels layer_kernels() noexcept {
-  return {.linear = linear,
-          .code_inputs = code_inputs,
-          .split_inputs = split_inputs,
-          .norm = norm,
-          .swiglu = swiglu};
+  return {.linear = linear, .code_inputs = code_inputs, .norm = norm, .swiglu = swiglu};
 }
 LayerKernels tiled_layer_kernels() noexcept {
   return {.linear = tiled_linear,

@@ -1,10 +1,15 @@
-// linear() on bf16 weights with AMX's tiles. Included once per namespace TQ_ISA after
-// linear_bf16_avx512.h, whose sums it computes to the bit, and a Tiles class with
+// linear() on bf16 weights with AMX's tiles, and split_inputs(). Included once per namespace TQ_ISA
+// after row_body.h and a Tiles class with
 //   begin(n_rows), end(): see amx_tiles.h,
 //   zero<t>(), load<t>(from, stride), store<t>(to, stride),
 //   dot_bf16<sum, a, b>(): sum[m][n] += the products of a's bf16 [m][k] with b's, of which row k /
 //   2 holds two to each n.
 // A test brings one in plain C++.
+//
+// An output is one fp32 sum over blocks of 32 inputs, ascending: of each block first the highs'
+// part, then the lows'. A part is the sum of two chains of fused multiply-adds, of its even inputs
+// and of its odd ones, each from zero and ascending; to nearest even, numbers below 2^-126 count as
+// zero. That is one tdpbf16ps, to the bit, and the same for any number of rows.
 //
 // Bytes moved: 32 inputs of a panel are 1 KiB of memory and a tile as they lie there. One row goes
 // this way too, at the speed of memory. Many rows read each weight once from memory and once per 32
@@ -12,6 +17,37 @@
 
 namespace tq::kernels::TQ_ISA {
 
+// The nearest bf16, as its word's upper half; of two the one away from zero.
+inline Words nearest_bf16(Vec x) noexcept {
+  const Words bits = (Words)x;
+  constexpr uint32_t kQuiet = 0x00400000u;  // a NaN's, which the rest may lack
+  return (x == x ? bits + 0x8000u : bits | kQuiet) & 0xffff0000u;
+}
+
+inline void store_bf16(uint16_t* to, Words words) noexcept {
+  typedef uint16_t Halves __attribute__((vector_size(TQ_VECTOR_BYTES / 2)));
+  const auto halves = __builtin_convertvector(words >> 16, Halves);
+  __builtin_memcpy(to, &halves, sizeof(halves));
+}
+
+void split_inputs(const SplitInputsCall& call) noexcept {
+  const int64_t n_blocks = n_split_blocks(call.n_inputs);
+  for (int64_t row = call.row_begin; row < call.row_end; ++row) {
+    const float* x = call.x.data() + row * call.n_inputs;
+    SplitInputs* blocks = call.split.data() + row * n_blocks;
+    for (int64_t k = 0; k < n_blocks * kSplitInputs; k += kLanes) {
+      const int64_t left = call.n_inputs - k;
+      const Vec in = left > 0 ? load_row(x + k, left) : Vec{};
+      const Words high = nearest_bf16(in);
+      SplitInputs& block = blocks[k / kSplitInputs];
+      store_bf16(block.high + k % kSplitInputs, high);
+      store_bf16(block.low + k % kSplitInputs, nearest_bf16(in - (Vec)high));
+    }
+  }
+}
+
+constexpr size_t kSplitTileBytes = kSplitInputs * sizeof(uint16_t) * kPanelOutputs;
+constexpr size_t kSplitAhead = 4 * kSplitTileBytes;  // as kBlocksAhead of codes
 constexpr int kTileRows = 16;
 
 // A product of inputs with weights: rows from the first, kPanels panels, and n_blocks blocks.
