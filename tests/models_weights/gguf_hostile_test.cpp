@@ -106,7 +106,7 @@ TEST_CASE("tensors that break the format are refused by name") {
   check_corrupt(one().tensor("t", {4}, kF32, 0), "ends before its tensor data");
   check_corrupt(one().text(std::string(300, 'n')).put<uint64_t>(0).put<uint64_t>(0),
                 "limit is 255");
-  check_refused(one().tensor("t", {32}, 6, 0).data(64), Code::kUnsupported, "ggml type 6");
+  check_refused(one().tensor("t", {256}, 11, 0).data(110), Code::kUnsupported, "ggml type 11");
   check_refused(one().tensor("t", {32}, 4000, 0).data(64), Code::kUnsupported, "ggml type 4000");
   const auto two = [] { return GgufBuilder().header(2, 0); };
   check_corrupt(two().tensor("t", {4}, kF32, 0).tensor("t", {4}, kF32, 32).data(64), "twice");
