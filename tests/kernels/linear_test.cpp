@@ -44,7 +44,6 @@ std::vector<LayerKernels> supported() {
   for (const char* name : {"scalar", "avx2", "avx512", "neon"}) {
     if (auto found = find_layer_kernels(name)) kernels.push_back(*found);
   }
-  if (find_layer_kernels("avx512")) kernels.push_back(avx512::layer_kernels());  // without tiles
   return kernels;
 }
 
