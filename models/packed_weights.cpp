@@ -33,12 +33,6 @@ void add_fifth_bits(uint32_t bits, CodeBlock& to) {
   }
 }
 
-uint32_t fifth_bits(const uint8_t (&bytes)[4]) {
-  uint32_t bits = 0;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return bits;
-}
-
 uint16_t scaled(uint16_t half, int factor) {
   return quant::float_to_fp16(quant::fp16_to_float(half) * static_cast<float>(factor));
 }

@@ -262,6 +262,20 @@ void run(const LinearCall& call) noexcept {
   for (; panel < call.panel_end; ++panel) run_group<kType, 1>(call, panel);
 }
 
+// linear() of a namespace with kernels of its own for codes: codes.operator()<Block>().
+template <class RunCodes>
+inline void run_by_type(const LinearCall& call, RunCodes codes) noexcept {
+  switch (call.weights->type()) {
+    case PackedType::kF32: return run<PackedType::kF32>(call);
+    case PackedType::kBf16: return run<PackedType::kBf16>(call);
+    case PackedType::kQ4_0: return codes.template operator()<PanelQ4_0>();
+    case PackedType::kQ4_1: return codes.template operator()<PanelQ4_1>();
+    case PackedType::kQ5_1: return codes.template operator()<PanelQ5_1>();
+    case PackedType::kQ6_K: return codes.template operator()<PanelQ6_K>();
+    case PackedType::kQ8_0: return codes.template operator()<PanelQ8_0>();
+  }
+}
+
 // linear() of a namespace whose kernels widen codes.
 inline void widen_and_run(const LinearCall& call) noexcept {
   switch (call.weights->type()) {

@@ -123,15 +123,7 @@ void run_codes(const LinearCall& call) noexcept {
 }
 
 void linear(const LinearCall& call) noexcept {
-  switch (call.weights->type()) {
-    case PackedType::kF32: return run<PackedType::kF32>(call);
-    case PackedType::kBf16: return run<PackedType::kBf16>(call);
-    case PackedType::kQ4_0: return run_codes<PanelQ4_0>(call);
-    case PackedType::kQ4_1: return run_codes<PanelQ4_1>(call);
-    case PackedType::kQ5_1: return run_codes<PanelQ5_1>(call);
-    case PackedType::kQ6_K: return run_codes<PanelQ6_K>(call);
-    case PackedType::kQ8_0: return run_codes<PanelQ8_0>(call);
-  }
+  run_by_type(call, [&]<class Block>() { run_codes<Block>(call); });
 }
 
 // The four bytes of each of four words from 16 integers: entries 2 apart in each 8.

@@ -1,5 +1,7 @@
 #include "models/weights/block_types.h"
 
+#include <cstring>
+
 namespace tq::models {
 
 std::string_view to_string(WeightType type) noexcept {
@@ -17,6 +19,12 @@ std::string_view to_string(WeightType type) noexcept {
     case WeightType::kQ6_K: return "Q6_K";
   }
   return "?";
+}
+
+uint32_t fifth_bits(const uint8_t (&q_high)[4]) noexcept {
+  uint32_t bits = 0;
+  std::memcpy(&bits, q_high, sizeof bits);
+  return bits;
 }
 
 SubScales sub_scales(const uint8_t* packed, int j) noexcept {

@@ -40,6 +40,8 @@ struct BlockQ5_1 {  // value = d q + m
   uint8_t q_high[4];
   uint8_t q[kSmallBlock / 2];
 };
+// q_high of these two, the first element's bit lowest.
+uint32_t fifth_bits(const uint8_t (&q_high)[4]) noexcept;
 struct BlockQ4_K {  // 8 sub-blocks of 32 with 6-bit scales and minima in `scales`
   uint16_t d;
   uint16_t d_min;

@@ -46,15 +46,9 @@ void decode(const BlockQ4_1& block, float* out) noexcept {
   for (int i = 0; i < kHalf; ++i) out[i + kHalf] = d * static_cast<float>(block.q[i] >> 4) + m;
 }
 
-uint32_t high_bits(const uint8_t (&bytes)[4]) noexcept {
-  uint32_t bits = 0;
-  std::memcpy(&bits, bytes, sizeof bits);
-  return bits;
-}
-
 void decode(const BlockQ5_0& block, float* out) noexcept {
   const float d = half_to_float(block.d);
-  const uint32_t high = high_bits(block.q_high);
+  const uint32_t high = fifth_bits(block.q_high);
   constexpr int kHalf = kSmallBlock / 2;
   for (int i = 0; i < kHalf; ++i) {
     out[i] =
@@ -68,7 +62,7 @@ void decode(const BlockQ5_0& block, float* out) noexcept {
 void decode(const BlockQ5_1& block, float* out) noexcept {
   const float d = half_to_float(block.d);
   const float m = half_to_float(block.m);
-  const uint32_t high = high_bits(block.q_high);
+  const uint32_t high = fifth_bits(block.q_high);
   constexpr int kHalf = kSmallBlock / 2;
   for (int i = 0; i < kHalf; ++i) {
     out[i] = d * static_cast<float>((block.q[i] & 15) | static_cast<int>(high >> i & 1) << 4) + m;
