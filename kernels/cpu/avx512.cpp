@@ -20,6 +20,8 @@
 #include "kernels/cpu/tile_body.h"
 //
 #include "kernels/cpu/attention_body.h"
+//
+#include "kernels/cpu/seal_avx512.h"
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
@@ -29,7 +31,7 @@ const IsaKernels& kernels() noexcept {
                                        .attend_part = attend_part,
                                        .rotate = rows_avx2::rotate,
                                        .append = rows_avx2::append,
-                                       .seal = rows_avx2::seal};
+                                       .seal = seal};
   return kKernels;
 }
 

@@ -98,6 +98,49 @@ static inline int32_t tq_emulated_reduce_max_epi32(simde__m512i x) {
 #undef _mm512_reduce_max_epi32
 #define _mm512_reduce_max_epi32(x) tq_emulated_reduce_max_epi32(x)
 
+static inline __m256i tq_emulated_cvtps_ph(simde__m512 x, int) {  // to the nearest
+  alignas(64) float floats[16];
+  simde_mm512_storeu_ps(floats, x);
+  return _mm256_set_m128i(_mm256_cvtps_ph(_mm256_load_ps(floats + 8), 0),
+                          _mm256_cvtps_ph(_mm256_load_ps(floats), 0));
+}
+#undef _mm512_cvtps_ph
+#define _mm512_cvtps_ph(x, rounding) tq_emulated_cvtps_ph(x, rounding)
+
+static inline simde__m512i tq_emulated_cvtepu16_epi32(__m256i x) {
+  alignas(32) uint16_t halves[16];
+  alignas(64) int32_t integers[16];
+  _mm256_store_si256(reinterpret_cast<__m256i*>(halves), x);
+  for (int i = 0; i < 16; ++i) integers[i] = halves[i];
+  return simde_mm512_loadu_si512(integers);
+}
+#undef _mm512_cvtepu16_epi32
+#define _mm512_cvtepu16_epi32(x) tq_emulated_cvtepu16_epi32(x)
+
+static inline __m256i tq_emulated_cvtepi32_epi16(simde__m512i x) {
+  alignas(64) int32_t integers[16];
+  alignas(32) int16_t halves[16];
+  simde_mm512_storeu_si512(integers, x);
+  for (int i = 0; i < 16; ++i) halves[i] = static_cast<int16_t>(integers[i]);
+  return _mm256_load_si256(reinterpret_cast<const __m256i*>(halves));
+}
+#undef _mm512_cvtepi32_epi16
+#define _mm512_cvtepi32_epi16(x) tq_emulated_cvtepi32_epi16(x)
+
+static inline uint32_t tq_emulated_cmpgt_epi16_mask(simde__m512i a, simde__m512i b) {
+  alignas(64) int16_t x[32], y[32];
+  simde_mm512_storeu_si512(x, a);
+  simde_mm512_storeu_si512(y, b);
+  uint32_t mask = 0;
+  for (int i = 0; i < 32; ++i) mask |= static_cast<uint32_t>(x[i] > y[i]) << i;
+  return mask;
+}
+#undef _mm512_cmpgt_epi16_mask
+#define _mm512_cmpgt_epi16_mask(a, b) tq_emulated_cmpgt_epi16_mask(a, b)
+
+#undef _mm512_madd_epi16  // SIMDe's alias is that of another function
+#define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
+
 #undef _mm512_shuffle_f32x4
 #define _mm512_shuffle_f32x4(a, b, order) \
   simde_mm512_castsi512_ps(               \
