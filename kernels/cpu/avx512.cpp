@@ -7,8 +7,6 @@
 #define TQ_ISA_NAME "avx512"
 #endif
 
-#include "kernels/cpu/rows_avx2.h"
-
 #include "kernels/cpu/pack_pairs.h"
 //
 #include "kernels/cpu/simd_avx512.h"
@@ -21,6 +19,8 @@
 //
 #include "kernels/cpu/attention_body.h"
 //
+#include "kernels/cpu/rows_avx512.h"
+//
 #include "kernels/cpu/seal_avx512.h"
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
@@ -29,8 +29,8 @@ const IsaKernels& kernels() noexcept {
   static constexpr IsaKernels kKernels{.name = TQ_ISA_NAME,
                                        .prepare = prepare,
                                        .attend_part = attend_part,
-                                       .rotate = rows_avx2::rotate,
-                                       .append = rows_avx2::append,
+                                       .rotate = rotate,
+                                       .append = append,
                                        .seal = seal};
   return kKernels;
 }

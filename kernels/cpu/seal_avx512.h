@@ -1,21 +1,18 @@
 // seal() for AVX-512: codes a hot tile as quant::RowCodec does, to the same bits. A vector is
 // sixteen tokens, of which each lane holds two coordinates as 16-bit integers in steps, so that
 // squared errors add up by token. Integers are exact in any order, floats meet the scalar code's
-// operations one by one. Included once, inside an ISA translation unit, after simd_avx512.h.
+// operations one by one. Included once, inside an ISA translation unit, after rows_avx512.h.
 
 #include "kernels/cpu/isa_kernels.h"
 
 namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 namespace seal_tile {
 
-constexpr int kLanes = 16;
+using rows::join_pairs;
+using rows::kLanes;
 
 inline __m512i set1_pair(int first, int second) {
   return _mm512_set1_epi32(first | static_cast<int32_t>(static_cast<uint32_t>(second) << 16));
-}
-// Low halves of `first`, and behind each the low half of `second`.
-inline __m512i join_pairs(__m512i first, __m512i second) {
-  return _mm512_mask_mov_epi16(first, 0xaaaaaaaau, _mm512_slli_epi32(second, 16));
 }
 inline __m512i min_max(__m512i x, int least, int most) {
   return _mm512_max_epi16(_mm512_min_epi16(x, _mm512_set1_epi16(static_cast<int16_t>(most))),
@@ -97,23 +94,6 @@ struct Rows {
   alignas(64) uint32_t codes[kHeadDimMax / 2][2][kLanes];  // of two coordinates, 16 bits each
 };
 
-// Exchanges lanes' and vectors' numbers, bit after bit.
-inline void transpose(__m512i (&x)[kLanes]) {
-  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-  for (int bit = 1; bit < kLanes; bit *= 2) {
-    // Lanes whose bit is set come from the other vector, bit 4 of an index.
-    const __mmask16 set = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(bit));
-    const __m512i low = _mm512_mask_add_epi32(lane, set, lane, _mm512_set1_epi32(kLanes - bit));
-    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(bit));
-    for (int i = 0; i < kLanes; ++i) {
-      if ((i & bit) != 0) continue;
-      const __m512i a = x[i];
-      x[i] = _mm512_permutex2var_epi32(a, low, x[i + bit]);
-      x[i + bit] = _mm512_permutex2var_epi32(a, high, x[i + bit]);
-    }
-  }
-}
-
 inline __m512i low_as_floats(__m512i bf16) { return _mm512_slli_epi32(bf16, 16); }
 inline __m512i high_as_floats(__m512i bf16) { return _mm512_and_si512(bf16, set1_pair(0, 0xffff)); }
 
@@ -132,7 +112,7 @@ inline void load_rows(const SealTile& tile, Rows& rows) {
   for (int j = 0; j < tile.head_dim; j += kLanes) {  // a word is two tokens, neighbours coordinates
     __m512i both[kLanes];
     for (int t = 0; t < kLanes; ++t) both[t] = _mm512_loadu_si512(words + t * tile.head_dim + j);
-    transpose(both);
+    rows::transpose(both);
     for (int i = 0; i < kLanes; ++i) {
       _mm512_store_si512(rows.x[j + i][0], low_as_floats(both[i]));
       _mm512_store_si512(rows.x[j + i][1], high_as_floats(both[i]));
