@@ -18,8 +18,8 @@ struct BackendEntry {
   std::string_view missing;  // why it cannot run here; empty where it can
   // One of the two: where spans lie in ordinary memory, or on a device.
   Result<std::unique_ptr<PagedAttention>> (*make)(const AttentionOptions& options) = nullptr;
-  Result<std::unique_ptr<DeviceAttention>> (*make_on_device)(const AttentionOptions& options) =
-      nullptr;
+  Result<std::unique_ptr<DeviceAttention>> (*make_on_device)(const AttentionOptions& options,
+                                                             DeviceStream stream) = nullptr;
   LayerKernels layer;  // all null where the backend is no CPU's
 };
 

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "config/result.h"
+#include "kernels/device_layers.h"
 #include "kernels/kv_arena.h"
 #include "kernels/paged_attention.h"
 
@@ -26,8 +27,9 @@ class DeviceAttention : public PagedAttention {
   virtual Result<void> wait() = 0;
 };
 
-// make_backend() for those: "cuda", on the device's default stream.
+// make_backend() for those: "cuda", on this stream.
 Result<std::unique_ptr<DeviceAttention>> make_device_backend(std::string_view name,
-                                                             const AttentionOptions& options);
+                                                             const AttentionOptions& options,
+                                                             DeviceStream stream = nullptr);
 
 }  // namespace tq::kernels

@@ -67,12 +67,13 @@ Result<std::unique_ptr<PagedAttention>> make_backend(std::string_view name,
 }
 
 Result<std::unique_ptr<DeviceAttention>> make_device_backend(std::string_view name,
-                                                             const AttentionOptions& options) {
+                                                             const AttentionOptions& options,
+                                                             DeviceStream stream) {
   TQ_ASSIGN(
       const BackendEntry entry,
       find_entry(name, {[](const BackendEntry& found) { return found.make_on_device != nullptr; },
                         "it works in ordinary memory"}));
-  return entry.make_on_device(options);
+  return entry.make_on_device(options, stream);
 }
 
 Result<LayerKernels> find_layer_kernels(std::string_view name) {

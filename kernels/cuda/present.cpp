@@ -8,8 +8,9 @@
 namespace tq::kernels {
 namespace {
 
-Result<std::unique_ptr<DeviceAttention>> make_on_default_stream(const AttentionOptions& options) {
-  return cuda::make_device_attention(options, nullptr);
+Result<std::unique_ptr<DeviceAttention>> make_on_stream(const AttentionOptions& options,
+                                                        DeviceStream stream) {
+  return cuda::make_device_attention(options, static_cast<cuda::Stream>(stream));
 }
 
 }  // namespace
@@ -19,7 +20,7 @@ BackendEntry cuda_backend() noexcept {
   return {.name = "cuda",
           .missing = missing,
           .make = nullptr,
-          .make_on_device = make_on_default_stream,
+          .make_on_device = make_on_stream,
           .layer = {}};
 }
 
