@@ -8,6 +8,7 @@
 
 #include "config/result.h"
 #include "kernels/device_attention.h"
+#include "kernels/device_layers.h"
 #include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 
@@ -20,6 +21,8 @@ struct BackendEntry {
   Result<std::unique_ptr<PagedAttention>> (*make)(const AttentionOptions& options) = nullptr;
   Result<std::unique_ptr<DeviceAttention>> (*make_on_device)(const AttentionOptions& options,
                                                              DeviceStream stream) = nullptr;
+  // Beside make_on_device.
+  std::unique_ptr<DeviceLayers> (*make_layers)(DeviceStream stream) = nullptr;
   LayerKernels layer;  // all null where the backend is no CPU's
 };
 

@@ -210,12 +210,16 @@ Result<void> check_append(const AppendCall& call, const PagedBatch& batch) {
 }
 
 Result<void> check_attend(const AttendCall& call, const PagedBatch& batch, int n_heads) {
+  TQ_TRY(check_attend_inputs(call, batch, n_heads));
+  return check_span("out", call.out.size(), call.q.size());
+}
+
+Result<void> check_attend_inputs(const AttendCall& call, const PagedBatch& batch, int n_heads) {
   TQ_TRY(check_layer(call.layer, call.arena->layout()));
   if (!std::isfinite(call.scale)) return bad("scale", "must be finite");
   const size_t want = static_cast<size_t>(batch.n_tokens) * static_cast<size_t>(n_heads) *
                       static_cast<size_t>(call.arena->layout().shape().head_dim);
   TQ_TRY(check_span("q", call.q.size(), want));
-  TQ_TRY(check_span("out", call.out.size(), want));
   return call.key_bias == nullptr ? Result<void>() : check_key_bias(*call.key_bias, call, batch);
 }
 

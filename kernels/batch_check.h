@@ -34,6 +34,8 @@ Result<void> check_options(const AttentionOptions& options);
 Result<void> check_arena(const quant::BlockLayout& layout, const KvArena* arena);
 Result<void> check_append(const AppendCall& call, const PagedBatch& batch);
 Result<void> check_attend(const AttendCall& call, const PagedBatch& batch, int n_heads);
+// All of it but `out`.
+Result<void> check_attend_inputs(const AttendCall& call, const PagedBatch& batch, int n_heads);
 Result<void> check_seal(const SealCall& call);
 
 inline constexpr int kGroupMax = 16;     // query heads per KV head

@@ -1,12 +1,14 @@
 #pragma once
 // DeviceAttention: a PagedAttention whose spans lie in the memory of a device, and the way there
 // and back. Calls are put on one stream in order and return before they are done, except where they
-// say so; an error of the device may come with a later call. Engine thread only.
+// say so; an error of the device may come with a later call. That a row which seal() coded holds
+// NaN or infinity comes with the next read() or wait(), and once. Engine thread only.
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "config/result.h"
@@ -18,6 +20,9 @@ namespace tq::kernels {
 
 class DeviceAttention : public PagedAttention {
  public:
+  // attend() with rows of `out`, [n_tokens, n_heads, head_dim], in this type, each number rounded
+  // once, to nearest even; fp16 above 65504 is infinity. call.out is not used.
+  virtual Result<void> attend_to(const AttendCall& call, ElementType type, void* out) = 0;
   // Zeroed memory of the device. `what` is named where it cannot be had.
   virtual Result<KvArena::Region> allocate_bytes(std::string_view what, uint64_t n_bytes) = 0;
   // Between ordinary memory and the device's; both return when the copy is done.
@@ -26,6 +31,9 @@ class DeviceAttention : public PagedAttention {
   // Returns when everything before it is done.
   virtual Result<void> wait() = 0;
 };
+
+// Why this build and machine have no device backend; empty where they have one.
+std::string missing_device_backend();
 
 // make_backend() for those: "cuda", on this stream.
 Result<std::unique_ptr<DeviceAttention>> make_device_backend(std::string_view name,

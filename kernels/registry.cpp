@@ -3,6 +3,7 @@
 
 #include "kernels/backend_list.h"
 #include "kernels/device_attention.h"
+#include "kernels/device_layers.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {
@@ -16,36 +17,43 @@ std::vector<BackendEntry> all_backends() {
   return entries;
 }
 
-std::string join_available() {
-  std::string text;
-  for (const std::string_view name : available_backends()) {
-    if (!text.empty()) text += ", ";
-    text += name;
-  }
-  return text;
-}
-
 struct Need {
   bool (*met)(const BackendEntry&);
   std::string_view unmet;  // said of an entry that runs here but has not what is asked for
 };
 
+constexpr std::string_view kOnDevice = "it works in the memory of a device";
+constexpr std::string_view kOnCpu = "it works in ordinary memory";
+
+bool is_usable(const BackendEntry& entry, const Need& need) {
+  return entry.missing.empty() && need.met(entry);
+}
+
+// What an error offers instead.
+std::string list_usable(const Need& need) {
+  std::string text;
+  for (const BackendEntry& entry : all_backends()) {
+    if (!is_usable(entry, need)) continue;
+    text += text.empty() ? "auto, " : ", ";
+    text += entry.name;
+  }
+  return "; available: " + (text.empty() ? "none" : text);
+}
+
 // The entry of that name, or for "auto" the best that can run here and has what is needed.
 Result<BackendEntry> find_entry(std::string_view name, const Need& need) {
+  std::string_view reason = name == "auto" ? "nothing here can" : "";
   for (const BackendEntry& entry : all_backends()) {
-    const bool usable = entry.missing.empty() && need.met(entry);
-    if (name == "auto" && usable) return entry;
-    if (name != entry.name) continue;
-    if (usable) return entry;
-    return Error{Code::kUnsupported,
-                 "backend '" + std::string(name) + "' cannot run: " +
-                     std::string(entry.missing.empty() ? need.unmet : entry.missing) +
-                     "; available: auto, " + join_available(),
-                 "--backend"};
+    const bool usable = is_usable(entry, need);
+    if (usable && (name == "auto" || name == entry.name)) return entry;
+    if (name == entry.name) reason = entry.missing.empty() ? need.unmet : entry.missing;
   }
-  return Error{Code::kInvalidArgument,
-               "unknown backend '" + std::string(name) + "'; available: auto, " + join_available(),
-               "--backend"};
+  const std::string quoted = "backend '" + std::string(name) + "'";
+  if (reason.empty()) {
+    return Error{Code::kInvalidArgument, "unknown " + quoted + list_usable(need), "--backend"};
+  }
+  return Error{Code::kUnsupported,
+               quoted + " cannot run: " + std::string(reason) + list_usable(need), "--backend"};
 }
 
 }  // namespace
@@ -60,27 +68,33 @@ std::vector<std::string_view> available_backends() {
 
 Result<std::unique_ptr<PagedAttention>> make_backend(std::string_view name,
                                                      const AttentionOptions& options) {
-  TQ_ASSIGN(const BackendEntry entry,
-            find_entry(name, {[](const BackendEntry& found) { return found.make != nullptr; },
-                              "it works in the memory of a device"}));
+  const Need need{[](const BackendEntry& found) { return found.make != nullptr; }, kOnDevice};
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, need));
   return entry.make(options);
 }
+
+std::string missing_device_backend() { return std::string(cuda_backend().missing); }
 
 Result<std::unique_ptr<DeviceAttention>> make_device_backend(std::string_view name,
                                                              const AttentionOptions& options,
                                                              DeviceStream stream) {
-  TQ_ASSIGN(
-      const BackendEntry entry,
-      find_entry(name, {[](const BackendEntry& found) { return found.make_on_device != nullptr; },
-                        "it works in ordinary memory"}));
+  const Need need{[](const BackendEntry& found) { return found.make_on_device != nullptr; },
+                  kOnCpu};
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, need));
   return entry.make_on_device(options, stream);
 }
 
+Result<std::unique_ptr<DeviceLayers>> make_device_layers(std::string_view name,
+                                                         DeviceStream stream) {
+  const Need need{[](const BackendEntry& found) { return found.make_layers != nullptr; }, kOnCpu};
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, need));
+  return entry.make_layers(stream);
+}
+
 Result<LayerKernels> find_layer_kernels(std::string_view name) {
-  TQ_ASSIGN(
-      const BackendEntry entry,
-      find_entry(name, {[](const BackendEntry& found) { return found.layer.linear != nullptr; },
-                        "not a CPU backend"}));
+  const Need need{[](const BackendEntry& found) { return found.layer.linear != nullptr; },
+                  kOnDevice};
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, need));
   return entry.layer;
 }
 

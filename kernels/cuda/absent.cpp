@@ -8,6 +8,7 @@ BackendEntry cuda_backend() noexcept {
           .missing = "this build has no CUDA backend; build with -DTQ_CUDA=ON",
           .make = nullptr,
           .make_on_device = nullptr,
+          .make_layers = nullptr,
           .layer = {}};
 }
 

@@ -9,6 +9,15 @@ namespace tq::kernels::cuda {
 
 inline constexpr int kCombineThreads = 32 * kAttendQueries;
 
+__device__ __forceinline__ void store_element(void* out, size_t at, ElementType type, float x) {
+  if (type == ElementType::kF32) {
+    static_cast<float*>(out)[at] = x;
+  } else {
+    const uint32_t bits = type == ElementType::kF16 ? pack_fp16(x, 0.0f) : pack_bf16(x, 0.0f);
+    static_cast<uint16_t*>(out)[at] = static_cast<uint16_t>(bits);
+  }
+}
+
 template <int kDim>
 __global__ void __launch_bounds__(kCombineThreads) combine(const AttendParams p) {
   constexpr size_t kStride = attend_state_floats(kDim);
@@ -35,9 +44,9 @@ __global__ void __launch_bounds__(kCombineThreads) combine(const AttendParams p)
 #pragma unroll
   for (float& x : row.x) x *= share;
   rotate(row, p.rotation, true, lane);
-  float* const out = p.out + query_row(p, block, column) * kDim + lane;
+  const size_t at = query_row(p, block, column) * kDim + lane;
 #pragma unroll
-  for (int i = 0; i < row.kPerLane; ++i) out[32 * i] = row.x[i];
+  for (int i = 0; i < row.kPerLane; ++i) store_element(p.out, at + 32 * i, p.out_type, row.x[i]);
 }
 
 }  // namespace tq::kernels::cuda

@@ -60,15 +60,17 @@ class CudaBackend final : public DeviceAttention {
   Result<void> append(const AppendCall& call) override;
   Result<void> seal(const SealCall& call) override;
   Result<void> attend(const AttendCall& call) override;
+  Result<void> attend_to(const AttendCall& call, ElementType type, void* out) override;
 
   Result<KvArena::Region> allocate_bytes(std::string_view what, uint64_t n_bytes) override {
     return allocate_device(what, n_bytes);
   }
   Result<void> write(std::byte* to, std::span<const std::byte> from) override;
   Result<void> read(std::span<std::byte> to, const std::byte* from) override;
-  Result<void> wait() override { return cuda::wait(stream_); }
+  Result<void> wait() override;
 
  private:
+  int32_t& bad() noexcept { return *reinterpret_cast<int32_t*>(bad_.get()); }
   Result<void> upload_rotation();
   Result<CodecView> upload_codec(const quant::RowCodec* codec);
   template <class T>
@@ -83,7 +85,7 @@ class CudaBackend final : public DeviceAttention {
   RotationView rotation_;
   CodecView k_codec_, v_codec_;
   std::vector<KvArena::Region> constants_;
-  KvArena::Region bad_{nullptr, nullptr};  // SealParams::bad
+  KvArena::Region bad_{nullptr, nullptr};  // SealParams::bad, in pinned memory
   StepUpload upload_;
   std::vector<Staging> staging_;
   size_t next_staging_ = 0;
@@ -98,7 +100,8 @@ Result<void> CudaBackend::prepare() {
   TQ_TRY(upload_rotation());
   TQ_ASSIGN(k_codec_, upload_codec(store_.k_codec()));
   TQ_ASSIGN(v_codec_, upload_codec(store_.v_codec()));
-  TQ_ASSIGN(bad_, allocate_device("flags", sizeof(int32_t)));
+  TQ_ASSIGN(bad_, allocate_pinned(sizeof(int32_t)));
+  bad() = 0;
   for (int i = 0; i < 2; ++i) {
     TQ_ASSIGN(Mark copied, Mark::create());
     staging_.push_back({.pinned = {}, .copied = std::move(copied)});
@@ -164,7 +167,7 @@ Result<KvArena> CudaBackend::allocate(PoolSizes sizes) {
 Result<void> CudaBackend::grow(Buffer& buffer, std::string_view what, uint64_t n_bytes) {
   if (buffer.n_bytes >= n_bytes) return {};
   const uint64_t n = with_room(n_bytes);
-  TQ_TRY(wait());  // kernels of the last step may still use it
+  TQ_TRY(cuda::wait(stream_));  // kernels of the last step may still use it
   TQ_ASSIGN(buffer.region, allocate_device(what, n));
   buffer.n_bytes = n;
   return {};
@@ -226,8 +229,7 @@ Result<void> CudaBackend::seal(const SealCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_TRY(check_seal(call));
   const PoolSizes sizes = call.arena->sizes();
-  auto* const bad = reinterpret_cast<int32_t*>(bad_.get());
-  TQ_TRY(launch_seal(
+  return launch_seal(
       {.store = in_layer(view_, *call.arena, 0),
        .hot_layer_stride = static_cast<size_t>(sizes.hot_blocks) * view_.hot_stride,
        .codes_layer_stride = static_cast<size_t>(sizes.sealed_blocks) * view_.codes_stride,
@@ -237,20 +239,21 @@ Result<void> CudaBackend::seal(const SealCall& call) {
        .sealed = raw(call.sealed),
        .k = k_codec_,
        .v = v_codec_,
-       .bad = bad},
-      stream_));
-  int32_t found = 0;
-  TQ_TRY(read(std::as_writable_bytes(std::span(&found, 1)), bad_.get()));
-  if (found == 0) return {};
-  found = 0;
-  TQ_TRY(write(bad_.get(), std::as_bytes(std::span(&found, 1))));
-  return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
+       .bad = &bad()},
+      stream_);
 }
 
 Result<void> CudaBackend::attend(const AttendCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_CHECK(call.plan == &plan_, "attend() needs the last plan()");
   TQ_TRY(check_attend(call, plan_.value, options_.n_heads));
+  return attend_to(call, ElementType::kF32, call.out.data());
+}
+
+Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, void* out) {
+  TQ_TRY(check_arena(layout(), call.arena));
+  TQ_CHECK(call.plan == &plan_, "attend_to() needs the last plan()");
+  TQ_TRY(check_attend_inputs(call, plan_.value, options_.n_heads));
   if (call.key_bias != nullptr) {
     return Error{Code::kUnsupported, "the CUDA backend adds no key bias", "--backend"};
   }
@@ -273,19 +276,26 @@ Result<void> CudaBackend::attend(const AttendCall& call) {
                         .n_heads = options_.n_heads,
                         .scale_log2 = call.scale * std::numbers::log2e_v<float>,
                         .q = rotated,
-                        .out = call.out.data(),
+                        .out_type = type,
+                        .out = out,
                         .states = reinterpret_cast<float*>(states_.region.get())},
                        stream_);
 }
 
 Result<void> CudaBackend::write(std::byte* to, std::span<const std::byte> from) {
   TQ_TRY(copy(to, from.data(), from.size(), stream_));
-  return wait();
+  return cuda::wait(stream_);
 }
 
 Result<void> CudaBackend::read(std::span<std::byte> to, const std::byte* from) {
   TQ_TRY(copy(to.data(), from, to.size(), stream_));
   return wait();
+}
+
+Result<void> CudaBackend::wait() {
+  TQ_TRY(cuda::wait(stream_));
+  if (std::exchange(bad(), 0) == 0) return {};
+  return Error{Code::kInternal, "cannot seal a block: a row holds NaN or infinity", "kv"};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// The backend "cuda": kernels/paged_attention.h on a device. Every call is put on one stream, and
-// only plan() (for its staging memory) and seal() (for its answer) ever wait. Engine thread only.
+// The backend "cuda": kernels/paged_attention.h on a device. Every call is put on one stream; of
+// those of a step, only plan() ever waits, for its staging memory. Engine thread only.
 
 #include <memory>
 

@@ -18,7 +18,7 @@ std::string missing_device();
 
 // Zeroed memory of the device; `what` is named where it cannot be had.
 Result<KvArena::Region> allocate_device(std::string_view what, uint64_t n_bytes);
-// Ordinary memory that copies to and from the device do not wait for.
+// Ordinary memory that copies to and from the device do not wait for, and that kernels may use.
 Result<KvArena::Region> allocate_pinned(uint64_t n_bytes);
 
 // Puts a copy on the stream. Pinned memory must stay as it is until the stream has passed.

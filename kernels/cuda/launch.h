@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "config/result.h"
+#include "kernels/device_layers.h"
 
 struct CUstream_st;
 
@@ -125,7 +126,7 @@ struct SealParams {
   int32_t hot = 0;
   int32_t sealed = 0;
   CodecView k, v;
-  int32_t* bad = nullptr;  // set to 1 where a row holds NaN or infinity; else left as it is
+  int32_t* bad = nullptr;  // set to 1 where a row holds NaN or infinity; else left as it is; pinned
 };
 Result<void> launch_seal(const SealParams& params, Stream stream);
 
@@ -167,8 +168,9 @@ struct AttendParams {
   int32_t n_heads = 0;
   float scale_log2 = 0.0f;   // softmax scale * log2(e): scores are powers of two
   const float* q = nullptr;  // [n_tokens, n_heads, head_dim], rotated
-  float* out = nullptr;      // the same shape, not rotated
-  float* states = nullptr;   // [n_states, attend_state_floats(head_dim)]
+  ElementType out_type = ElementType::kF32;
+  void* out = nullptr;      // the same shape, not rotated
+  float* states = nullptr;  // [n_states, attend_state_floats(head_dim)]
 };
 // Attends to the parts, then folds them. Formats and head_dim are the store's.
 Result<void> launch_attend(const AttendParams& params, Stream stream);

@@ -3,6 +3,7 @@
 
 #include "kernels/backend_list.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/cuda_layers.h"
 #include "kernels/cuda/device.h"
 
 namespace tq::kernels {
@@ -13,6 +14,10 @@ Result<std::unique_ptr<DeviceAttention>> make_on_stream(const AttentionOptions& 
   return cuda::make_device_attention(options, static_cast<cuda::Stream>(stream));
 }
 
+std::unique_ptr<DeviceLayers> make_layers(DeviceStream stream) {
+  return cuda::make_cuda_layers(static_cast<cuda::Stream>(stream));
+}
+
 }  // namespace
 
 BackendEntry cuda_backend() noexcept {
@@ -21,6 +26,7 @@ BackendEntry cuda_backend() noexcept {
           .missing = missing,
           .make = nullptr,
           .make_on_device = make_on_stream,
+          .make_layers = make_layers,
           .layer = {}};
 }
 

@@ -50,6 +50,18 @@ __device__ __forceinline__ uint32_t pack_bf16(float low, float high) {
   return packed;
 }
 
+__device__ __forceinline__ uint32_t pack_fp16(float low, float high) {
+  uint32_t packed;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
+  return packed;
+}
+
+__device__ __forceinline__ float widen_fp16(uint16_t bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+
 // D[16][8] = A[16][32] B[32][8] + C in int8; a lane's depths 4t..4t+3 are a0, a1 and b0, those 16
 // further on a2, a3 and b1.
 __device__ __forceinline__ void mma_s8(

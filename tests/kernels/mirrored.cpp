@@ -46,6 +46,7 @@ class Mirrored final : public PagedAttention {
     SealCall there = call;
     there.arena = &*there_;
     TQ_TRY(device_->seal(there));
+    TQ_TRY(device_->wait());
     return from_device(*call.arena);
   }
 

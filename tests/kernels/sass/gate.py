@@ -56,13 +56,13 @@ class Limit:
 
 
 def short_name(mangled):
-    """_ZN2tq..6attendILi4ELi2ELi64ELi8EEE.. is attend<4,2,64,8>."""
+    """_ZN2tq..6attendILi4ELi2ELi64ELi8EEE.. is attend<4,2,64,8>; an enumerator is its number."""
     at, names = len("_ZN"), []
     while found := re.compile(r"\d+").match(mangled, at):
         at = found.end() + int(found.group())
         names.append(mangled[found.end():at])
-    arguments = re.compile(r"I((?:Li\d+E)+)E").match(mangled, at)
-    return names[-1] + (f"<{','.join(re.findall(r'[0-9]+', arguments.group(1)))}>"
+    arguments = re.compile(r"I((?:L(?:i|N\w+?E)\d+E)+)E").match(mangled, at)
+    return names[-1] + (f"<{','.join(re.findall(r'(?:Li|E)([0-9]+)E', arguments.group(1)))}>"
                         if arguments else "")
 
 
@@ -82,6 +82,14 @@ def work(k_bits, v_bits, dim, queries):
         "HMMA": 4 * steps * (products * (k_bits == 16) + (v_bits == 16)),
         "LDG.128": steps * (loads[k_bits] + loads[v_bits]),
     }
+
+
+def vector_loads(name):
+    """LDG.128 that a kernel of rows holds, at least, by kernels/cuda/layers.cu."""
+    norm = re.fullmatch(r"norm_kernel<\d,(\d+)>", name)
+    if norm:
+        return 2 * int(norm.group(1))  # x and weights
+    return 2 if name.startswith("swiglu_kernel<") else 0  # gate and up
 
 
 def blocks_per_multiprocessor(kernel, limit):
@@ -147,6 +155,9 @@ def check(measured, budgets):
             yield f"{value} {what} (at most {most})"
     if measured.blocks() < limit.blocks:
         yield f"{measured.blocks()} blocks to a multiprocessor (at least {limit.blocks})"
+    n_loads = sass.Loop(kernel.instructions).count("LDG.128")
+    if n_loads < vector_loads(measured.name):
+        yield f"{n_loads} loads of 16 bytes (at least {vector_loads(measured.name)})"
     sizes = attend_sizes(measured.name)
     if sizes is None:
         spills = measured.spills()

@@ -7,6 +7,8 @@ import sass
 
 MANGLED = "_ZN2tq7kernels4cuda6attendILi4ELi4ELi64ELi4EEEvNS1_12AttendParamsE"
 NAME = "attend<4,4,64,4>"
+NORM = ("_ZN2tq7kernels4cuda8_GLOBAL_11norm_kernelILNS0_11ElementTypeE2ELi4EEEvNS0_"
+        "14DeviceNormCallE")
 LIMIT = gate.Limit("attend<*,*,64,*>", "*", 128, 8960, 168, 3, 0, 0)
 BUDGETS = {(4, 4, 64, 4): 60, ("hot", 16, 64, 4): 60}
 
@@ -72,6 +74,14 @@ class Gate(unittest.TestCase):
         self.expect("hot tiles has 1 accesses", resources(), spilling)
         self.expect("1 loops", resources(), kernel_text(hot=["FADD R1, R2, R3"]))
 
+    def test_vector_loads(self):
+        limit = gate.Limit("norm_kernel<?,4>", "*", 512, 0, 168, 0, 0, 0)
+        for n_loads, expected in ((8, []), (7, ["7 loads of 16 bytes (at least 8)"])):
+            texts = (text.replace(MANGLED, NORM) for text in (
+                resources(), f"arch = sm_90\n\t\tFunction : {MANGLED}\n" +
+                listing(["LDG.E.128 R4, [R2.64]"] * n_loads + ["EXIT"])))
+            self.assertEqual(messages(*texts, limits=(limit,)), expected)
+
     def test_calls(self):
         call = SEALED + ["CALL.REL.NOINC 0x8000"]
         self.expect("calls a function", resources(), kernel_text(call))
@@ -120,6 +130,7 @@ class Sass(unittest.TestCase):
         self.assertEqual(gate.short_name(MANGLED), NAME)
         plain = "_ZN2tq7kernels4cuda8_GLOBAL_11seal_kernelENS1_10SealParamsE"
         self.assertEqual(gate.short_name(plain), "seal_kernel")
+        self.assertEqual(gate.short_name(NORM), "norm_kernel<2,4>")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ WHOLE = "scores of whole queries have no error of their own"  # all formats of k
 THREE = "blocks of three tiles"
 PEAKED = "sealed values with nearly all the weight"
 PARTS = "several parts: contexts of more than 1024 tokens"
+HALVES = "rows of 16 bits are those of fp32, rounded once"
+BAD_ROW = "a row that cannot be sealed is told by the next call that waits, once"
 
 MUTANTS = [
     # Rows into the store.
@@ -23,6 +25,7 @@ MUTANTS = [
      "rotation.signs + round * kDim", "rotation.signs", "append", APPEND),
 
     # Sealing.
+    ("a row with NaN is not told", "seal.cu", "    *params.bad = 1;\n", "", "seal", BAD_ROW),
     ("codes are read before the warp has staged them", "seal.cu",
      "  __syncwarp();\n", "", "seal", SEAL),
     ("maxima and tables are read before the block has written them", "seal.cu",
@@ -113,4 +116,6 @@ MUTANTS = [
      "attend", PARTS),
     ("the fold's states are one query apart", "combine.cuh",
      "states + column * kDim + lane", "states + (column + 1) * kDim + lane", "attend", ODD),
+    ("rows of fp16 and bf16 are swapped", "combine.cuh",
+     "type == ElementType::kF16 ?", "type != ElementType::kF16 ?", "attend", HALVES),
 ]

@@ -23,6 +23,7 @@ from mutants import MUTANTS  # noqa: E402  (beside this file)
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 KERNELS = pathlib.Path("kernels/cuda")
 PROGRAM = "tq_cuda_emulated_test"
+LIBRARY = "tq_cuda_emulated"  # of the objects that it is linked with
 OBJECTS = f"tests/kernels/CMakeFiles/{PROGRAM}.dir/"
 UNCHANGED = ("the unchanged source", "append.cu", "", "", "append",
              "a batch without tokens does nothing")
@@ -43,7 +44,7 @@ class Program:
         self.link = next(line for line in commands if f" -o bin/{PROGRAM} " in line)
         self.compile = {}
         for line in commands:
-            unit = re.search(rf"{PROGRAM}\.dir/\S*{KERNELS}/(\w+)\.cu\.o -c ", line)
+            unit = re.search(rf"{LIBRARY}\.dir/\S*{KERNELS}/(\w+)\.cu\.o -c ", line)
             if unit:
                 self.compile[unit.group(1)] = line
 

@@ -92,6 +92,12 @@ uint32_t pack_bf16(float low, float high) {
   return quant::float_to_bf16(low) | static_cast<uint32_t>(quant::float_to_bf16(high)) << 16;
 }
 
+uint32_t pack_fp16(float low, float high) {
+  return quant::float_to_fp16(low) | static_cast<uint32_t>(quant::float_to_fp16(high)) << 16;
+}
+
+float widen_fp16(uint16_t bits) { return quant::fp16_to_float(bits); }
+
 void mma_s8(int32_t (&d)[4],
             const uint32_t (&a)[4],
             uint32_t b0,

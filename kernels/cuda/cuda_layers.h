@@ -1,0 +1,16 @@
+#pragma once
+// DeviceLayers (kernels/device_layers.h) on a CUDA device: checks of what a call names, then its
+// kernel (layers.cu). What lies in the device's memory is not looked at. Engine thread only.
+
+#include <memory>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/device_layers.h"
+
+namespace tq::kernels::cuda {
+
+// Errors of its calls name the field: rows in vectors of 16 bytes want sizes that are multiples of
+// 8 and aligned pointers; a norm has at most 16384 elements a row, a call 65535 rows.
+std::unique_ptr<DeviceLayers> make_cuda_layers(Stream stream);
+
+}  // namespace tq::kernels::cuda

@@ -1,0 +1,26 @@
+#include "tests/kernels/cuda_emulated.h"
+
+#include <stdexcept>
+#include <utility>
+
+#include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/cuda_layers.h"
+
+namespace tq::kernels::test {
+namespace {
+
+template <class T>
+T need(Result<T> result) {
+  if (!result.ok()) throw std::runtime_error(result.error().describe());
+  return std::move(result).value();
+}
+
+}  // namespace
+
+std::unique_ptr<DeviceAttention> make_emulated_attention(const AttentionOptions& options) {
+  return need(cuda::make_device_attention(options, nullptr));
+}
+
+std::unique_ptr<DeviceLayers> make_emulated_layers() { return cuda::make_cuda_layers(nullptr); }
+
+}  // namespace tq::kernels::test
