@@ -33,6 +33,14 @@ foreach(library c10 torch_cpu)
   set_target_properties(tq_torch_${library} PROPERTIES
     IMPORTED_LOCATION ${LIBTORCH}/lib/lib${library}.so)
 endforeach()
+# A LibTorch with CUDA has two more. Its operators register themselves when libtorch_cuda.so is
+# loaded: no symbol of it is asked for, so the linker would leave it out.
+if(EXISTS ${LIBTORCH}/lib/libc10_cuda.so AND EXISTS ${LIBTORCH}/lib/libtorch_cuda.so)
+  add_library(tq_torch_cuda INTERFACE)
+  target_link_options(tq_torch_cuda INTERFACE
+    "LINKER:--push-state,--no-as-needed,${LIBTORCH}/lib/libtorch_cuda.so,--pop-state")
+  target_link_libraries(tq_torch_cuda INTERFACE ${LIBTORCH}/lib/libc10_cuda.so)
+endif()
 # libtorch_cpu.so names libcudart, libcupti and libgomp; they lie beside it and it finds them there.
 add_library(tq_torch INTERFACE)
 add_library(tq::torch ALIAS tq_torch)
@@ -45,9 +53,13 @@ target_link_libraries(tq_torch INTERFACE tq_torch_torch_cpu tq_torch_c10)
 target_link_options(tq_torch INTERFACE -Wl,--allow-shlib-undefined
   -Wl,-rpath-link,${LIBTORCH}/lib)
 
-# `cmake --install` takes what the programs load along (not libtorch_cuda and the like).
-file(GLOB tq_torch_files ${LIBTORCH}/lib/libc10.so ${LIBTORCH}/lib/libtorch_cpu.so
-  ${LIBTORCH}/lib/libgomp*.so* ${LIBTORCH}/lib/libcudart*.so* ${LIBTORCH}/lib/libcupti*.so*)
+# `cmake --install` takes what the programs load along: with CUDA, all of it.
+if(TARGET tq_torch_cuda AND TQ_WITH_CUDA)
+  file(GLOB tq_torch_files ${LIBTORCH}/lib/*.so*)
+else()
+  file(GLOB tq_torch_files ${LIBTORCH}/lib/libc10.so ${LIBTORCH}/lib/libtorch_cpu.so
+    ${LIBTORCH}/lib/libgomp*.so* ${LIBTORCH}/lib/libcudart*.so* ${LIBTORCH}/lib/libcupti*.so*)
+endif()
 install(FILES ${tq_torch_files} DESTINATION lib)
 if(EXISTS ${LIBTORCH}/licenses)
   install(DIRECTORY ${LIBTORCH}/licenses DESTINATION share/doc/libtorch)

