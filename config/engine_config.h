@@ -16,7 +16,8 @@ struct EngineConfig {
   std::string model_path;        // a .gguf file or a Hugging Face folder
   std::string served_name;       // what /v1/models lists; default: the name of the file or folder
   std::string device = "auto";   // "auto", "cpu", "cuda"
-  std::string backend = "auto";  // of attention: "scalar", "avx2", "avx512", "neon", "cuda"
+  std::string backend = "auto";  // kernels on the CPU: "scalar", "avx2", "avx512", "neon"
+  double gpu_memory_utilization = 0.9;  // share of the device's memory that may be taken
   ComputeType dtype = ComputeType::kAuto;
   int threads = 0;  // compute threads; 0: the cores this process may use
 

@@ -82,12 +82,16 @@ std::string describe_line(const char* program) {
          "environment, the environment over the file.";
 }
 
-// JSON scalars as the text that a flag would carry.
-Result<std::string> text_of(const nlohmann::json& value, const std::string& where) {
+// JSON scalars as the text that a flag would carry. Text that happens to read as a fraction is
+// quoted in JSON.
+Result<std::string> text_of(const nlohmann::json& value,
+                            const Setting& setting,
+                            const std::string& where) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_boolean()) return std::string(value.get<bool>() ? "on" : "off");
-  if (value.is_number_integer()) return value.dump();
-  return bad("must be a string, a whole number or a boolean", where);
+  const bool takes_fractions = setting.shape == Shape::kNumber;
+  if (value.is_number_integer() || (value.is_number() && takes_fractions)) return value.dump();
+  return bad("must be a string, a number or a boolean,", where);
 }
 
 Result<Given> given_of(const std::string& key,
@@ -99,12 +103,12 @@ Result<Given> given_of(const std::string& key,
   if (value.is_array()) {
     if (!setting->is_list) return bad("takes one value, not an array", where);
     for (const auto& entry : value) {
-      TQ_ASSIGN(std::string text, text_of(entry, where));
+      TQ_ASSIGN(std::string text, text_of(entry, *setting, where));
       given.values.push_back(std::move(text));
     }
     return given;
   }
-  TQ_ASSIGN(std::string text, text_of(value, where));
+  TQ_ASSIGN(std::string text, text_of(value, *setting, where));
   given.values.push_back(std::move(text));
   return given;
 }

@@ -28,12 +28,7 @@ Result<void> validate_kv(const KvConfig& kv) {
 }
 
 Result<void> validate_engine(const EngineConfig& engine) {
-  const bool cuda_backend = engine.backend == "cuda";
-  const bool cpu_backend = !cuda_backend && engine.backend != "auto";
-  if (engine.device == "cpu" && cuda_backend) {
-    return contradiction("--backend", "cuda contradicts --device cpu");
-  }
-  if (engine.device == "cuda" && cpu_backend) {
+  if (engine.device == "cuda" && engine.backend != "auto") {
     return contradiction("--backend", engine.backend + " contradicts --device cuda");
   }
   return validate_kv(engine.kv);

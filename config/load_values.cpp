@@ -99,6 +99,22 @@ std::string format_bytes(uint64_t bytes) {
   return std::to_string(bytes);
 }
 
+Result<double> parse_fraction(std::string_view text) {
+  double number = 0.0;
+  const auto [end, ec] =
+      std::from_chars(text.data(), text.data() + text.size(), number, std::chars_format::fixed);
+  if (ec != std::errc() || end != text.data() + text.size() || !(number > 0.0 && number <= 1.0)) {
+    return bad(quoted(text) + " is not a share; it must be a number above 0, at most 1");
+  }
+  return number;
+}
+
+std::string format_fraction(double fraction) {
+  std::array<char, 32> text{};
+  const auto [end, ec] = std::to_chars(text.data(), text.data() + text.size(), fraction);
+  return ec == std::errc() ? std::string(text.data(), end) : std::string();
+}
+
 Result<bool> parse_switch(std::string_view text) {
   const std::string lower = lowered(text);
   for (const char* yes : {"on", "true", "yes", "1"}) {

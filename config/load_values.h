@@ -27,6 +27,10 @@ Result<uint64_t> parse_bytes(std::string_view text);
 std::string format_bytes(
     uint64_t bytes);  // the shortest text that parse_bytes() reads back exactly
 
+// A decimal fraction above 0, at most 1.
+Result<double> parse_fraction(std::string_view text);
+std::string format_fraction(double fraction);  // the shortest text that reads back exactly
+
 // on, true, yes, 1 / off, false, no, 0.
 Result<bool> parse_switch(std::string_view text);
 

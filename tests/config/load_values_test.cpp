@@ -35,6 +35,13 @@ TEST_CASE("switches and seeds") {
   REQUIRE(*parse_switch("ON"));
   REQUIRE_FALSE(*parse_switch("0"));
   REQUIRE_FALSE(parse_switch("maybe").ok());
+  REQUIRE(*parse_fraction("0.85") == 0.85);
+  REQUIRE(*parse_fraction("1") == 1.0);
+  REQUIRE(format_fraction(0.9) == "0.9");
+  for (const char* wrong : {"0", "-0.5", "1.5", "", "0.5x", "1e", "inf", "nan"}) {
+    INFO(wrong);
+    REQUIRE_FALSE(parse_fraction(wrong).ok());
+  }
   REQUIRE(*parse_seed("0x5eed") == 0x5eed);
   REQUIRE(*parse_seed("18446744073709551615") == UINT64_MAX);
   REQUIRE_FALSE(parse_seed("18446744073709551616").ok());
