@@ -3,56 +3,22 @@
 #include <utility>
 
 #include "config/check.h"
+#include "models/find_weights.h"
 #include "models/packed_weights.h"
 
 namespace tq::models {
-namespace {
-
-Result<WeightView> find_weight(const WeightSource& source, const std::string& name) {
-  auto found = source.find(name);
-  if (!found) return Error{Code::kCorrupt, "no tensor '" + name + "'", source.path()};
-  return *std::move(found);
-}
-
-Result<std::vector<float>> load_vector(const WeightSource& source,
-                                       const std::string& name,
-                                       int64_t size) {
-  TQ_ASSIGN(const WeightView view, find_weight(source, name));
-  if (view.n_elements() != size) {
-    return Error{Code::kCorrupt,
-                 "tensor '" + name + "' has " + std::to_string(view.n_elements()) +
-                     " elements, expected " + std::to_string(size),
-                 source.path()};
-  }
-  std::vector<float> values(static_cast<size_t>(size));
-  TQ_TRY(dequantize(view, 0, values));
-  return values;
-}
-
-}  // namespace
 
 Result<Linear> Linear::load(const WeightSource& source,
                             const std::vector<std::string>& stems,
                             int64_t n_inputs,
                             bool with_bias,
                             const Compute& compute) {
-  std::vector<WeightView> views;
-  for (const std::string& stem : stems) {
-    TQ_ASSIGN(WeightView view, find_weight(source, stem + ".weight"));
-    if (view.shape.size() != 2 || view.shape[1] != n_inputs) {
-      return Error{
-          Code::kCorrupt,
-          "tensor '" + view.name + "' is no matrix with " + std::to_string(n_inputs) + " columns",
-          source.path()};
-    }
-    views.push_back(std::move(view));
-  }
+  TQ_ASSIGN(const std::vector<WeightView> views, find_matrices(source, stems, n_inputs));
   TQ_ASSIGN(auto parts, pack(views, compute.dtype));
   for (const WeightView& view : views) source.release(view);
   std::vector<float> bias;
-  for (size_t i = 0; with_bias && i < views.size(); ++i) {
-    TQ_ASSIGN(const auto part, load_vector(source, stems[i] + ".bias", views[i].shape[0]));
-    bias.insert(bias.end(), part.begin(), part.end());
+  if (with_bias) {
+    TQ_ASSIGN(bias, load_biases(source, stems, views));
   }
   return Linear(std::move(parts), std::move(bias), compute);
 }

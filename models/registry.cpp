@@ -7,6 +7,8 @@
 
 #include "config/check.h"
 #include "models/decoder.h"
+#include "models/device/device_decoder.h"
+#include "models/device/device_llama.h"
 #include "models/llama.h"
 
 namespace tq::models {
@@ -17,14 +19,28 @@ struct Family {
   Result<std::unique_ptr<Decoder>> (*make)(const WeightSource&,
                                            kernels::PagedAttention&,
                                            const DecoderOptions&);
+  Result<std::unique_ptr<Decoder>> (*make_on_device)(const WeightSource&,
+                                                     const DeviceKernels&,
+                                                     ComputeType);
 };
 
 constexpr std::array kFamilies{
-    Family{"llama", make_llama},
-    Family{"mistral", make_llama},
-    Family{"qwen2", make_llama},
-    Family{"qwen3", make_llama},
+    Family{"llama", make_llama, make_device_llama},
+    Family{"mistral", make_llama, make_device_llama},
+    Family{"qwen2", make_llama, make_device_llama},
+    Family{"qwen3", make_llama, make_device_llama},
 };
+
+Result<Family> find_family(const WeightSource& source) {
+  std::string known;
+  for (const Family& family : kFamilies) {
+    if (family.name == source.spec().family) return family;
+    if (!known.empty()) known += ", ";
+    known += family.name;
+  }
+  return Error{Code::kUnsupported,
+               "model family '" + source.spec().family + "' is not one of " + known, source.path()};
+}
 
 }  // namespace
 
@@ -35,14 +51,17 @@ Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
   // All layers run on a pool of ours; LibTorch's, of the whole process, would only fight it for the
   // cores.
   at::set_num_threads(1);
-  std::string known;
-  for (const Family& family : kFamilies) {
-    if (family.name == source.spec().family) return family.make(source, attention, options);
-    if (!known.empty()) known += ", ";
-    known += family.name;
-  }
-  return Error{Code::kUnsupported,
-               "model family '" + source.spec().family + "' is not one of " + known, source.path()};
+  TQ_ASSIGN(const Family family, find_family(source));
+  return family.make(source, attention, options);
+}
+
+Result<std::unique_ptr<Decoder>> make_device_decoder(const WeightSource& source,
+                                                     const DeviceKernels& kernels,
+                                                     ComputeType dtype) {
+  TQ_CHECK(kernels.attention != nullptr && kernels.layers != nullptr && kernels.device != nullptr,
+           "a decoder needs kernels");
+  TQ_ASSIGN(const Family family, find_family(source));
+  return family.make_on_device(source, kernels, dtype);
 }
 
 }  // namespace tq::models

@@ -21,165 +21,38 @@
 #include "models/packed_weights.h"
 #include "models/weights/weight_source.h"
 #include "tests/models/coded_source.h"
-#include "tests/support/allocation_count.h"
+#include "tests/models/harness.h"
 
 namespace tq::models {
 namespace {
 
-const std::string kGolden = std::string(TQ_SOURCE_DIR) + "/tests/golden/models/";
-const char* const kCases[] = {"llama",      "llama_tied_gqa3", "llama3_rope", "llama_linear_rope",
-                              "llama_yarn", "mistral",         "qwen2_bias",  "qwen3_qk_norm"};
-constexpr int kBlockTokens = 32;
-constexpr uint32_t kSeed = 20261124;
+using test::kBlockTokens;
+using test::opened;
+using test::read_floats;
+using test::read_tokens;
+using test::relative_rms;
+using test::StoreOptions;
 
-std::vector<float> read_floats(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  REQUIRE(file.good());
-  const std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  std::vector<float> values(bytes.size() / sizeof(float));
-  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
-  return values;
-}
-
-std::vector<TokenId> read_tokens(const std::string& path) {
-  std::ifstream file(path);
-  REQUIRE(file.good());
-  return {std::istream_iterator<TokenId>(file), std::istream_iterator<TokenId>()};
-}
-
-// A chunk of one sequence in one step; `base` is the first of the sequence's own hot blocks.
-struct Chunk {
-  const std::vector<TokenId>* tokens;
-  int32_t first;
-  int32_t n;
-  int32_t base;
-};
-
-struct StoreOptions {
-  KvFormats formats{KvFormat::kBf16, KvFormat::kBf16};
-  float key_bias_min = DecoderOptions{}.key_bias_min;
-};
-
-std::unique_ptr<WeightSource> opened(const std::string& path) {
-  auto source = open_model(path);
-  REQUIRE(source.ok());
-  return std::move(*source);
-}
-
-// A model with its store, driven step by step.
-class Harness {
- public:
+// On the CPU.
+struct Harness : test::Harness {
   Harness(const std::string& folder,
           const std::string& backend,
           int threads,
           ComputeType dtype,
           const StoreOptions& store = {})
       : Harness(opened(folder), backend, threads, dtype, store) {}
-
   Harness(std::unique_ptr<WeightSource> source,
           const std::string& backend,
           int threads,
           ComputeType dtype,
           const StoreOptions& store = {})
-      : source_(std::move(source)), pool_(std::make_unique<kernels::cpu::ThreadPool>(threads)) {
-    const ModelSpec& spec = source_->spec();
-    KvConfig kv;
-    kv.formats = store.formats;
-    kv.block_tokens = kBlockTokens;
-    auto attention = kernels::make_backend(backend, {.shape = {.n_layers = spec.n_layers,
-                                                               .n_kv_heads = spec.n_kv_heads,
-                                                               .head_dim = spec.head_dim},
-                                                     .kv = kv,
-                                                     .n_heads = spec.n_heads,
-                                                     .pool = pool_.get()});
-    REQUIRE(attention.ok());
-    attention_ = std::move(*attention);
-    auto arena = attention_->allocate({.hot_blocks = 64, .sealed_blocks = 8});
-    REQUIRE(arena.ok());
-    arena_ = std::make_unique<kernels::KvArena>(std::move(*arena));
-    auto layer_kernels = kernels::find_layer_kernels(attention_->name());
-    REQUIRE(layer_kernels.ok());
-    auto decoder = make_decoder(*source_, *attention_,
-                                {.dtype = dtype,
-                                 .layer = *layer_kernels,
-                                 .pool = pool_.get(),
-                                 .key_bias_min = store.key_bias_min});
-    REQUIRE(decoder.ok());
-    decoder_ = std::move(*decoder);
-  }
-
-  int64_t vocab() const { return decoder_->spec().vocab_size; }
-  uint64_t weight_bytes() const { return decoder_->weight_bytes(); }
-  long n_allocations() const { return n_allocations_; }  // of the last step, in forward()
-
-  // Codes the first blocks of the sequence at base 0, the only one from then on.
-  void seal(int32_t n_blocks) {
-    for (; n_sealed_ < n_blocks; ++n_sealed_) {
-      const BlockId block{n_sealed_};
-      REQUIRE(attention_->seal({.arena = arena_.get(), .hot = block, .sealed = block}).ok());
-    }
-  }
-
-  // Logits of every row of the step, [n_tokens, vocab].
-  std::vector<float> run(const std::vector<Chunk>& chunks) {
-    kernels::PagedBatch batch;
-    batch.token_indptr = batch.hot_indptr = batch.sealed_indptr = {0};
-    std::vector<TokenId> tokens;
-    std::vector<int32_t> positions, rows;
-    for (const Chunk& chunk : chunks) {
-      ++batch.n_seqs;
-      batch.first_position.push_back(chunk.first);
-      for (int32_t i = 0; i < chunk.n; ++i) {
-        rows.push_back(static_cast<int32_t>(tokens.size()));
-        tokens.push_back((*chunk.tokens)[static_cast<size_t>(chunk.first + i)]);
-        positions.push_back(chunk.first + i);
-      }
-      for (int32_t first = 0; first < chunk.first + chunk.n; first += kBlockTokens) {
-        if (first < n_sealed_ * kBlockTokens) {
-          batch.sealed_blocks.push_back(BlockId{first / kBlockTokens});
-          continue;
-        }
-        batch.hot_blocks.push_back(BlockId{chunk.base + first / kBlockTokens});
-        batch.hot_first.push_back(first);
-      }
-      batch.token_indptr.push_back(static_cast<int32_t>(tokens.size()));
-      batch.hot_indptr.push_back(static_cast<int32_t>(batch.hot_blocks.size()));
-      batch.sealed_indptr.push_back(static_cast<int32_t>(batch.sealed_blocks.size()));
-    }
-    batch.n_tokens = static_cast<int32_t>(tokens.size());
-    auto plan = attention_->plan(batch, *arena_);
-    REQUIRE(plan.ok());
-    const long before = test::n_allocations();
-    auto logits = decoder_->forward({.tokens = tokens,
-                                     .positions = positions,
-                                     .logit_rows = rows,
-                                     .plan = *plan,
-                                     .arena = arena_.get()});
-    n_allocations_ = test::n_allocations() - before;
-    REQUIRE(logits.ok());
-    return {logits->begin(), logits->end()};
-  }
-
- private:
-  std::unique_ptr<WeightSource> source_;
-  std::unique_ptr<kernels::cpu::ThreadPool> pool_;
-  std::unique_ptr<kernels::PagedAttention> attention_;
-  std::unique_ptr<kernels::KvArena> arena_;
-  std::unique_ptr<Decoder> decoder_;
-  int32_t n_sealed_ = 0;
-  long n_allocations_ = 0;
+      : test::Harness(std::move(source), test::on_cpu(backend, threads, dtype, store)) {}
 };
 
-double relative_rms(const std::vector<float>& got, const std::vector<float>& want) {
-  REQUIRE(got.size() == want.size());
-  double error = 0, norm = 0;
-  for (size_t i = 0; i < got.size(); ++i) {
-    REQUIRE(std::isfinite(got[i]));
-    error += std::pow(double{got[i]} - double{want[i]}, 2);
-    norm += std::pow(double{want[i]}, 2);
-  }
-  return std::sqrt(error / norm);
-}
+const std::string kGolden = std::string(TQ_SOURCE_DIR) + "/tests/golden/models/";
+const char* const kCases[] = {"llama",      "llama_tied_gqa3", "llama3_rope", "llama_linear_rope",
+                              "llama_yarn", "mistral",         "qwen2_bias",  "qwen3_qk_norm"};
+constexpr uint32_t kSeed = 20261124;
 
 bool same_bits(std::span<const float> a, std::span<const float> b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
@@ -360,7 +233,7 @@ TEST_CASE("a sequence gives the same bits alone and in any batch") {
     Harness model(folder, backend, 2, ComputeType::kBf16);
     const auto vocab = static_cast<size_t>(model.vocab());
     std::vector<std::vector<float>> alone;
-    std::vector<Chunk> prefill, decode;
+    std::vector<test::Chunk> prefill, decode;
     for (size_t s = 0; s < prompts.size(); ++s) {
       const auto n = static_cast<int32_t>(prompts[s].size());
       alone.push_back(model.run({{&prompts[s], 0, n, 0}}));

@@ -1,0 +1,34 @@
+#pragma once
+// The decoder on a device: matrix products by LibTorch, the rest by our kernels, all on one stream;
+// the host waits once in a step, for its logits. Families are those of models/decoder.h.
+
+#include <cstdint>
+#include <memory>
+
+#include "kernels/device_attention.h"
+#include "kernels/device_layers.h"
+#include "models/decoder.h"
+#include "models/device/torch_device.h"
+
+namespace tq::models {
+
+// All outlive the decoder. What `attention` reports late (a row that could not be sealed) comes as
+// forward()'s error.
+struct DeviceKernels {
+  kernels::DeviceAttention* attention = nullptr;
+  kernels::DeviceLayers* layers = nullptr;
+  const TorchDevice* device = nullptr;
+};
+
+// Errors as make_decoder()'s.
+Result<std::unique_ptr<Decoder>> make_device_decoder(const WeightSource& source,
+                                                     const DeviceKernels& kernels,
+                                                     ComputeType dtype);
+
+// Bytes of activations beside the weights, of steps of so many rows and logits.
+uint64_t device_workspace_bytes(const ModelSpec& spec,
+                                ComputeType dtype,
+                                int64_t n_tokens,
+                                int64_t n_logits);
+
+}  // namespace tq::models

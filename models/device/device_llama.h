@@ -1,0 +1,14 @@
+#pragma once
+// models/llama.h on a device.
+
+#include <memory>
+
+#include "models/device/device_decoder.h"
+
+namespace tq::models {
+
+Result<std::unique_ptr<Decoder>> make_device_llama(const WeightSource& source,
+                                                   const DeviceKernels& kernels,
+                                                   ComputeType dtype);
+
+}  // namespace tq::models

@@ -1,0 +1,61 @@
+// LibTorch's CUDA: the first device, and a stream of its pool. Not the default stream, which cannot
+// be recorded.
+#include <ATen/cuda/CUDAContext.h>
+#include <c10/cuda/CUDACachingAllocator.h>
+#include <c10/cuda/CUDAFunctions.h>
+#include <c10/cuda/CUDAStream.h>
+
+#include <exception>
+#include <string>
+
+#include "models/device/torch_device.h"
+
+namespace tq::models {
+namespace {
+
+Error unusable(const std::string& reason) {
+  return Error{Code::kUnsupported, "no CUDA device can be used: " + reason, "--device"};
+}
+
+class CudaDevice final : public TorchDevice {
+ public:
+  explicit CudaDevice(c10::cuda::CUDAStream stream) : stream_(stream) {}
+
+  c10::Device device() const noexcept override { return stream_.device(); }
+  kernels::DeviceStream stream() const noexcept override { return stream_.stream(); }
+  void make_current() const override {
+    c10::cuda::set_device(stream_.device_index());
+    c10::cuda::setCurrentCUDAStream(stream_);
+  }
+
+ private:
+  c10::cuda::CUDAStream stream_;
+};
+
+}  // namespace
+
+Result<DeviceFacts> cuda_device_facts() {
+  try {
+    if (c10::cuda::device_count() == 0) return unusable("LibTorch finds none");
+    const auto [free, total] = c10::cuda::CUDACachingAllocator::get()->getMemoryInfo(0);
+    return DeviceFacts{.is_cuda = true,
+                       .name = at::cuda::getDeviceProperties(0)->name,
+                       .total_bytes = total,
+                       .free_bytes = free};
+  } catch (const std::exception& failure) {  // LibTorch: no driver, or one that is too old
+    return unusable(failure.what());
+  }
+}
+
+Result<std::unique_ptr<TorchDevice>> make_cuda_device() {
+  TQ_TRY(cuda_device_facts());
+  try {
+    c10::cuda::set_device(0);
+    return std::unique_ptr<TorchDevice>(
+        std::make_unique<CudaDevice>(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, 0)));
+  } catch (const std::exception& failure) {
+    return unusable(failure.what());
+  }
+}
+
+}  // namespace tq::models
