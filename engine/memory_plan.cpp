@@ -70,20 +70,21 @@ Result<int64_t> wanted_context(const EngineConfig& config, const MemoryFacts& fa
 // The budget in bytes. `useful`: more would only hold more of the prefix cache, so no more is taken
 // unasked.
 Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_t useful) {
-  if (facts.available_bytes != 0 && facts.weight_bytes >= facts.available_bytes) {
+  const uint64_t taken = facts.weight_bytes + facts.workspace_bytes;
+  if (facts.available_bytes != 0 && taken >= facts.available_bytes) {
     return Error{Code::kInvalidArgument,
-                 "the weights take " + bytes_text(static_cast<double>(facts.weight_bytes)) +
-                     ", but only " + bytes_text(static_cast<double>(facts.available_bytes)) +
+                 "the weights" + std::string(facts.workspace_bytes != 0 ? " and activations" : "") +
+                     " take " + bytes_text(static_cast<double>(taken)) + ", but only " +
+                     bytes_text(static_cast<double>(facts.available_bytes)) +
                      " of memory are available",
                  "--model"};
   }
-  const uint64_t left = facts.available_bytes - std::min(facts.available_bytes, facts.weight_bytes);
+  const uint64_t left = facts.available_bytes - std::min(facts.available_bytes, taken);
   if (kv.budget_bytes != 0) {
     if (facts.available_bytes != 0 && kv.budget_bytes > left) {
       return Error{Code::kInvalidArgument,
                    bytes_text(static_cast<double>(kv.budget_bytes)) + " for KV beside " +
-                       bytes_text(static_cast<double>(facts.weight_bytes)) +
-                       " of weights is more than the " +
+                       bytes_text(static_cast<double>(taken)) + " of weights is more than the " +
                        bytes_text(static_cast<double>(facts.available_bytes)) + " available",
                    "--kv-memory"};
     }
@@ -93,7 +94,7 @@ Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_
     return Error{Code::kInvalidArgument,
                  "the memory of this machine cannot be told; give the KV budget", "--kv-memory"};
   }
-  return std::min(useful, static_cast<uint64_t>(static_cast<double>(left) * kKvShareOfFree));
+  return std::min(useful, static_cast<uint64_t>(static_cast<double>(left) * facts.kv_share));
 }
 
 }  // namespace
@@ -145,6 +146,7 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
   plan.context_wanted = context;
   plan.context_max = needs.length_max(plan.pools, context);
   plan.weight_bytes = facts.weight_bytes;
+  plan.workspace_bytes = facts.workspace_bytes;
   plan.available_bytes = facts.available_bytes;
   plan.budget_bytes = budget;
   plan.hot_bytes = static_cast<uint64_t>(plan.pools.hot_blocks) * block.hot;
@@ -173,6 +175,7 @@ std::string MemoryPlan::describe() const {
   };
   if (available_bytes != 0) line("available", bytes_text(static_cast<double>(available_bytes)));
   line("weights", bytes_text(static_cast<double>(weight_bytes)));
+  if (workspace_bytes != 0) line("activations", bytes_text(static_cast<double>(workspace_bytes)));
   line("KV, 16 bit (hot)", bytes_text(static_cast<double>(hot_bytes)) + ", " +
                                std::to_string(pools.hot_blocks) + " blocks of " +
                                std::to_string(kv.block_tokens) + " tokens, " +

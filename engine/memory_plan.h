@@ -12,9 +12,15 @@
 
 namespace tq::engine {
 
+// Of the memory left beside the weights, this share is taken where no budget is given: activations,
+// the HTTP side and other processes need the rest.
+inline constexpr double kKvShareOfFree = 0.5;
+
 struct MemoryFacts {
   uint64_t weight_bytes = 0;     // of the model, as it will lie in memory
-  uint64_t available_bytes = 0;  // for weights and KV together; 0: unknown
+  uint64_t workspace_bytes = 0;  // that a step needs besides; 0: not counted
+  uint64_t available_bytes = 0;  // for weights, workspace and KV together; 0: unknown
+  double kv_share = kKvShareOfFree;
   int64_t model_context_max = 0;
 };
 
@@ -25,6 +31,7 @@ struct MemoryPlan {
   int64_t context_max = 0;
 
   uint64_t weight_bytes = 0;
+  uint64_t workspace_bytes = 0;
   uint64_t available_bytes = 0;
   uint64_t budget_bytes = 0;
   uint64_t hot_bytes = 0;     // of the hot pool
@@ -41,10 +48,6 @@ struct MemoryPlan {
   double ratio() const noexcept { return sealed_bytes_per_token / hot_bytes_per_token; }
   std::string describe() const;  // some lines, for a person
 };
-
-// Of the memory left beside the weights, this share is taken where no budget is given: activations,
-// the HTTP side and other processes need the rest.
-inline constexpr double kKvShareOfFree = 0.5;
 
 // Errors name --kv-memory and the least that would do, or the contradiction.
 Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,

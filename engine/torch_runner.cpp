@@ -8,7 +8,10 @@
 #include <string>
 #include <utility>
 
-#include "config/check.h"
+#include "kernels/device_attention.h"
+#include "models/device/device_decoder.h"
+#include "models/device/device_weights.h"
+#include "models/device/torch_device.h"
 #include "models/packed_weights.h"
 
 namespace tq::engine {
@@ -24,56 +27,113 @@ int compute_threads(const EngineConfig& config) noexcept {
   return std::max(1, CPU_COUNT(&allowed));
 }
 
+kernels::AttentionOptions attention_options(const EngineConfig& config,
+                                            const models::ModelSpec& spec) {
+  return {.shape = {.n_layers = spec.n_layers,
+                    .n_kv_heads = spec.n_kv_heads,
+                    .head_dim = spec.head_dim},
+          .kv = config.kv,
+          .n_heads = spec.n_heads};
+}
+
 }  // namespace
 
 Result<quant::BlockLayout> TorchRunner::plan_layout(const EngineConfig& config,
                                                     const models::ModelSpec& spec) {
-  return quant::BlockLayout::create(
-      {.n_layers = spec.n_layers, .n_kv_heads = spec.n_kv_heads, .head_dim = spec.head_dim},
-      config.kv.formats, config.kv.block_tokens);
+  return quant::BlockLayout::create(attention_options(config, spec).shape, config.kv.formats,
+                                    config.kv.block_tokens);
 }
 
-uint64_t TorchRunner::estimate_weight_bytes(const EngineConfig& config,
-                                            const models::WeightSource& source) {
-  return models::packed_bytes(source, config.dtype);
+MemoryFacts TorchRunner::memory_facts(const EngineConfig& config,
+                                      const models::WeightSource& source,
+                                      const models::DeviceFacts& device,
+                                      uint64_t host_bytes) {
+  const models::ModelSpec& spec = source.spec();
+  MemoryFacts facts{.model_context_max = spec.context_max};
+  if (!device.is_cuda) {
+    facts.weight_bytes = models::packed_bytes(source, config.dtype);
+    facts.available_bytes = host_bytes;
+    return facts;
+  }
+  facts.weight_bytes = models::device_weight_bytes(source, config.dtype);
+  facts.workspace_bytes =
+      models::device_workspace_bytes(spec, config.dtype, config.step_tokens_max, config.seqs_max);
+  // What others hold of the device is not ours to take.
+  const auto ours = static_cast<uint64_t>(static_cast<double>(device.total_bytes) *
+                                          config.gpu_memory_utilization);
+  facts.available_bytes = std::min(ours, device.free_bytes);
+  facts.kv_share = 1.0;
+  return facts;
 }
 
-TorchRunner::TorchRunner(std::unique_ptr<kernels::cpu::ThreadPool> pool,
+struct TorchRunner::Machine {
+  std::unique_ptr<kernels::cpu::ThreadPool> pool;  // CPU: attention and linear layers share it
+  std::unique_ptr<models::TorchDevice> device;     // else
+  std::unique_ptr<kernels::DeviceLayers> layers;
+};
+
+TorchRunner::TorchRunner(std::unique_ptr<Machine> machine,
                          std::unique_ptr<kernels::PagedAttention> attention,
                          kernels::KvArena arena,
                          std::unique_ptr<models::Decoder> decoder)
-    : pool_(std::move(pool)),
+    : machine_(std::move(machine)),
       attention_(std::move(attention)),
       arena_(std::move(arena)),
       decoder_(std::move(decoder)) {}
 
+TorchRunner::~TorchRunner() = default;
+
 Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& config,
                                                          const models::WeightSource& source,
+                                                         const models::DeviceFacts& device,
                                                          kernels::PoolSizes pools) {
-  const models::ModelSpec& spec = source.spec();
-  auto pool = std::make_unique<kernels::cpu::ThreadPool>(compute_threads(config));
-  TQ_ASSIGN(auto attention,
-            kernels::make_backend(config.backend, {.shape = {.n_layers = spec.n_layers,
-                                                             .n_kv_heads = spec.n_kv_heads,
-                                                             .head_dim = spec.head_dim},
-                                                   .kv = config.kv,
-                                                   .n_heads = spec.n_heads,
-                                                   .pool = pool.get()}));
-  TQ_ASSIGN(const kernels::LayerKernels layer_kernels,
-            kernels::find_layer_kernels(attention->name()));
   try {
-    TQ_ASSIGN(auto decoder, models::make_decoder(source, *attention,
-                                                 {.dtype = config.dtype,
-                                                  .layer = layer_kernels,
-                                                  .pool = pool.get(),
-                                                  .positions_max = config.context_max}));
-    TQ_ASSIGN(auto arena, attention->allocate(pools));
-    return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(pool), std::move(attention),
-                                                        std::move(arena), std::move(decoder)));
+    return device.is_cuda ? create_on_cuda(config, source, pools)
+                          : create_on_cpu(config, source, pools);
   } catch (const std::exception& failure) {
     return Error{Code::kInternal, std::string("loading the model: ") + failure.what(),
                  source.path()};
   }
+}
+
+Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cpu(const EngineConfig& config,
+                                                                const models::WeightSource& source,
+                                                                kernels::PoolSizes pools) {
+  auto machine = std::make_unique<Machine>();
+  machine->pool = std::make_unique<kernels::cpu::ThreadPool>(compute_threads(config));
+  kernels::AttentionOptions options = attention_options(config, source.spec());
+  options.pool = machine->pool.get();
+  TQ_ASSIGN(auto attention, kernels::make_backend(config.backend, options));
+  TQ_ASSIGN(const kernels::LayerKernels layer_kernels,
+            kernels::find_layer_kernels(attention->name()));
+  TQ_ASSIGN(auto decoder, models::make_decoder(source, *attention,
+                                               {.dtype = config.dtype,
+                                                .layer = layer_kernels,
+                                                .pool = machine->pool.get(),
+                                                .positions_max = config.context_max}));
+  TQ_ASSIGN(auto arena, attention->allocate(pools));
+  return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(machine), std::move(attention),
+                                                      std::move(arena), std::move(decoder)));
+}
+
+Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineConfig& config,
+                                                                 const models::WeightSource& source,
+                                                                 kernels::PoolSizes pools) {
+  constexpr std::string_view kBackend = "cuda";
+  auto machine = std::make_unique<Machine>();
+  TQ_ASSIGN(machine->device, models::make_cuda_device());
+  const kernels::DeviceStream stream = machine->device->stream();
+  TQ_ASSIGN(auto attention, kernels::make_device_backend(
+                                kBackend, attention_options(config, source.spec()), stream));
+  TQ_ASSIGN(machine->layers, kernels::make_device_layers(kBackend, stream));
+  TQ_ASSIGN(auto decoder, models::make_device_decoder(source,
+                                                      {.attention = attention.get(),
+                                                       .layers = machine->layers.get(),
+                                                       .device = machine->device.get()},
+                                                      config.dtype));
+  TQ_ASSIGN(auto arena, attention->allocate(pools));
+  return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(machine), std::move(attention),
+                                                      std::move(arena), std::move(decoder)));
 }
 
 int TorchRunner::vocab_size() const noexcept { return decoder_->spec().vocab_size; }

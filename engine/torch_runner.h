@@ -9,11 +9,13 @@
 
 #include "config/engine_config.h"
 #include "config/result.h"
+#include "engine/memory_plan.h"
 #include "engine/step_runner.h"
 #include "kernels/cpu/thread_pool.h"
 #include "kernels/kv_arena.h"
 #include "kernels/paged_attention.h"
 #include "models/decoder.h"
+#include "models/device/find_device.h"
 #include "models/weights/weight_source.h"
 
 namespace tq::engine {
@@ -23,14 +25,20 @@ class TorchRunner final : public StepRunner {
   // The store's layout for this model, before any memory is spent: what plan_memory() works from.
   static Result<quant::BlockLayout> plan_layout(const EngineConfig& config,
                                                 const models::ModelSpec& spec);
-  // Bytes of the weights once loaded, within a few per cent.
-  static uint64_t estimate_weight_bytes(const EngineConfig& config,
-                                        const models::WeightSource& source);
+  // The memory that plan_memory() may spend, where the model would run. Bytes of the weights are
+  // those once loaded, within a few per cent. host_bytes: of ordinary memory, available.
+  static MemoryFacts memory_facts(const EngineConfig& config,
+                                  const models::WeightSource& source,
+                                  const models::DeviceFacts& device,
+                                  uint64_t host_bytes);
 
   // Loads the weights, then allocates the pools.
   static Result<std::unique_ptr<TorchRunner>> create(const EngineConfig& config,
                                                      const models::WeightSource& source,
+                                                     const models::DeviceFacts& device,
                                                      kernels::PoolSizes pools);
+
+  ~TorchRunner() override;
 
   int vocab_size() const noexcept override;
   const quant::BlockLayout& layout() const noexcept override { return attention_->layout(); }
@@ -41,14 +49,23 @@ class TorchRunner final : public StepRunner {
   Result<StepLogits> run(const StepPlan& plan) override;
 
  private:
-  TorchRunner(std::unique_ptr<kernels::cpu::ThreadPool> pool,
+  // What the attention backend and the decoder work with, and outlives them.
+  struct Machine;
+
+  TorchRunner(std::unique_ptr<Machine> machine,
               std::unique_ptr<kernels::PagedAttention> attention,
               kernels::KvArena arena,
               std::unique_ptr<models::Decoder> decoder);
+  static Result<std::unique_ptr<TorchRunner>> create_on_cpu(const EngineConfig& config,
+                                                            const models::WeightSource& source,
+                                                            kernels::PoolSizes pools);
+  static Result<std::unique_ptr<TorchRunner>> create_on_cuda(const EngineConfig& config,
+                                                             const models::WeightSource& source,
+                                                             kernels::PoolSizes pools);
   Result<StepLogits> run_checked(const StepPlan& plan);
   void fill_batch(const StepPlan& plan);
 
-  std::unique_ptr<kernels::cpu::ThreadPool> pool_;  // attention and linear layers share it
+  std::unique_ptr<Machine> machine_;
   std::unique_ptr<kernels::PagedAttention> attention_;
   kernels::KvArena arena_;
   std::unique_ptr<models::Decoder> decoder_;

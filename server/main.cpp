@@ -17,6 +17,7 @@
 #include "engine/engine.h"
 #include "engine/memory_plan.h"
 #include "engine/torch_runner.h"
+#include "models/device/find_device.h"
 #include "models/model_text.h"
 #include "models/weights/weight_source.h"
 #include "server/app.h"
@@ -41,14 +42,14 @@ std::string served_name(const EngineConfig& config) {
   return (path.extension() == ".gguf" ? path.stem() : path.filename()).string();
 }
 
-Result<engine::MemoryPlan> plan(const EngineConfig& config, const models::WeightSource& source) {
-  const models::ModelSpec& spec = source.spec();
-  TQ_ASSIGN(const quant::BlockLayout layout, engine::TorchRunner::plan_layout(config, spec));
+Result<engine::MemoryPlan> plan(const EngineConfig& config,
+                                const models::WeightSource& source,
+                                const models::DeviceFacts& device) {
+  TQ_ASSIGN(const quant::BlockLayout layout,
+            engine::TorchRunner::plan_layout(config, source.spec()));
   return engine::plan_memory(
       layout, config,
-      {.weight_bytes = engine::TorchRunner::estimate_weight_bytes(config, source),
-       .available_bytes = available_memory(),
-       .model_context_max = spec.context_max});
+      engine::TorchRunner::memory_facts(config, source, device, available_memory()));
 }
 
 int64_t unix_seconds() {
@@ -65,14 +66,19 @@ Result<void> serve(Settings settings) {
   TQ_ASSIGN(const auto source, models::open_model(settings.engine.model_path));
   const models::ModelSpec& spec = source->spec();
   settings.engine.served_name = served_name(settings.engine);
-  TQ_ASSIGN(const engine::MemoryPlan memory, plan(settings.engine, *source));
+  // Kernels of the CPU that are asked for by name leave no choice.
+  TQ_ASSIGN(
+      const models::DeviceFacts device,
+      models::find_device(settings.engine.backend == "auto" ? settings.engine.device : "cpu"));
+  TQ_ASSIGN(const engine::MemoryPlan memory, plan(settings.engine, *source, device));
   print(memory.describe());
   if (settings.dry_run) return {};
   settings.engine.context_max = memory.context_max;
 
   TQ_ASSIGN(const auto tokenizer, models::load_tokenizer(settings.engine.model_path));
   TQ_ASSIGN(const auto chat_template, models::load_chat_template(spec.chat_template));
-  TQ_ASSIGN(auto runner, engine::TorchRunner::create(settings.engine, *source, memory.pools));
+  TQ_ASSIGN(auto runner,
+            engine::TorchRunner::create(settings.engine, *source, device, memory.pools));
   const KvFacts kv = kv_facts(runner->layout());
   const std::string backend(runner->backend());
   engine::Engine engine(settings.engine, std::move(runner), *tokenizer);

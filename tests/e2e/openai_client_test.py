@@ -326,6 +326,12 @@ def dry_run(binary, model, kv):
     bad = subprocess.run([binary, "--model", model, "--bits", "4", "--kv", "tq4"],
                          capture_output=True, text=True, timeout=30, check=False)
     check(bad.returncode == 2 and "--bits" in bad.stderr, bad.stderr)
+    gpu = subprocess.run([binary, "--model", model, "--device", "cuda", "--dry-run"],
+                         capture_output=True, text=True, timeout=START_S, check=False)
+    if gpu.returncode != 0:  # no device here: said, and no other is taken
+        check(gpu.returncode == 1 and "--device" in gpu.stderr and "CUDA" in gpu.stderr, gpu.stderr)
+    else:
+        check("activations" in gpu.stdout, gpu.stdout)
     print("ok    dry_run", flush=True)
 
 

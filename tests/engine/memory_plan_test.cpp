@@ -116,6 +116,27 @@ TEST_CASE("without a budget, no more than is useful or than half of what is free
   CHECK(bytes_of(*large, layout) > 2 * kGiB - 2 * 30 * layout.hot_bytes());
 }
 
+TEST_CASE("of a device all is taken but weights and activations") {
+  EngineConfig config;
+  const auto layout = layout_of(config.kv);
+  config.seqs_max = 4096;
+  MemoryFacts facts{.weight_bytes = kGiB,
+                    .workspace_bytes = kGiB,
+                    .available_bytes = 5 * kGiB,
+                    .kv_share = 1.0,
+                    .model_context_max = 8192};
+  const auto plan = plan_memory(layout, config, facts);
+  REQUIRE(plan.ok());
+  CHECK(bytes_of(*plan, layout) <= 3 * kGiB);
+  CHECK(bytes_of(*plan, layout) > 3 * kGiB - 2 * 30 * layout.hot_bytes());
+  CHECK(plan->describe().find("activations") != std::string::npos);
+  facts.available_bytes = 2 * kGiB;
+  const auto none = plan_memory(layout, config, facts);
+  REQUIRE(!none.ok());
+  CHECK(none.error().where == "--model");
+  CHECK(none.error().message.find("activations") != std::string::npos);
+}
+
 TEST_CASE("where memory is plenty, all sequences of the whole context fit at once") {
   EngineConfig config;
   const auto layout = layout_of(config.kv);
