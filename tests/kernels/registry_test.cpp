@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "kernels/device_attention.h"
+#include "kernels/device_layers.h"
+#include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {
@@ -49,17 +51,27 @@ TEST_CASE("a known backend that cannot run here says why", "[registry]") {
   }
 }
 
-TEST_CASE("a device's backend is made by name, or says why not", "[registry]") {
-  const auto scalar = make_device_backend("scalar", small_options());
-  REQUIRE(!scalar.ok());
-  CHECK(scalar.error().message.find("ordinary memory") != std::string::npos);
-  const auto cuda = make_device_backend("cuda", small_options());
-  if (cuda.ok()) {
-    CHECK(cuda.value()->name() == "cuda");
-  } else {
+TEST_CASE("a device's backend and layers are made by name, or say why not", "[registry]") {
+  const auto check = [](const auto& scalar, const auto& cuda, const auto& unknown) {
+    REQUIRE(!scalar.ok());
+    CHECK(scalar.error().code == Code::kUnsupported);
+    CHECK(scalar.error().message.find("ordinary memory") != std::string::npos);
+    CHECK(scalar.error().message.find("avx2") == std::string::npos);  // no help on a device
+    REQUIRE(!unknown.ok());
+    CHECK(unknown.error().code == Code::kInvalidArgument);
+    if (cuda.ok()) return;
     INFO(cuda.error().describe());
     CHECK(cuda.error().message.find("no CUDA") != std::string::npos);
-  }
+    CHECK(cuda.error().message.find("available: none") != std::string::npos);
+  };
+  const auto cuda = make_device_backend("cuda", small_options());
+  check(make_device_backend("scalar", small_options()), cuda,
+        make_device_backend("sse9", small_options()));
+  const auto layers = make_device_layers("cuda", nullptr);
+  check(make_device_layers("scalar", nullptr), layers, make_device_layers("sse9", nullptr));
+  CHECK(layers.ok() == cuda.ok());
+  CHECK(make_device_layers("auto", nullptr).ok() == cuda.ok());
+  CHECK(!find_layer_kernels("cuda").ok());
 }
 
 TEST_CASE("options out of range are refused by every backend", "[registry]") {
