@@ -8,7 +8,7 @@ namespace {
 
 Result<DeviceFacts> cuda_facts() {
   if (const std::string missing = kernels::missing_device_backend(); !missing.empty()) {
-    return Error{Code::kUnsupported, "no CUDA device can be used: " + missing, "--device"};
+    return Error{Code::kUnsupported, "CUDA cannot be used: " + missing, "--device"};
   }
   return cuda_device_facts();
 }

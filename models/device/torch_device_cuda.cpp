@@ -14,7 +14,7 @@ namespace tq::models {
 namespace {
 
 Error unusable(const std::string& reason) {
-  return Error{Code::kUnsupported, "no CUDA device can be used: " + reason, "--device"};
+  return Error{Code::kUnsupported, "CUDA cannot be used: " + reason, "--device"};
 }
 
 class CudaDevice final : public TorchDevice {
