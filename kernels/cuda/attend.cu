@@ -7,6 +7,7 @@ namespace tq::kernels::cuda {
 // One translation unit each: attend_k*.cu.
 template <int kKBits>
 Result<void> launch_attend_keys(const AttendParams& params, Stream stream);
+Result<void> launch_attend_rows(const AttendParams& params, Stream stream);  // attend_rows.cu
 
 namespace {
 
@@ -23,8 +24,9 @@ Result<void> launch_parts(const AttendParams& params, Stream stream) {
 }  // namespace
 
 Result<void> launch_attend(const AttendParams& params, Stream stream) {
-  if (params.n_items == 0) return {};
+  if (params.n_blocks == 0) return {};
   TQ_TRY(launch_parts(params, stream));
+  TQ_TRY(launch_attend_rows(params, stream));
   return for_head_dim(params.store.head_dim, [&]<int kDim>() {
     const Grid grid{.blocks = static_cast<unsigned>(params.n_blocks), .threads = kCombineThreads};
     return run_kernel(combine<kDim>, grid, stream, params);

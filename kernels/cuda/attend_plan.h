@@ -1,10 +1,11 @@
 #pragma once
-// AttendPlan: how one step's attention is cut into the items of cuda/attend.cuh, made once per step
-// and used by every layer. Plain value of the engine's thread; knows nothing of a device.
+// AttendPlan: how one step's attention is cut into the items of cuda/attend.cuh and
+// attend_rows.cuh, made once per step and used by every layer. Plain value of the engine's thread;
+// knows nothing of a device.
 //
-// Keys of a sequence with few rows (a decode) are cut into parts, so that one long sequence fills a
-// device; a prefill's rows are items enough. The cut depends on the sequence alone, so that a row's
-// output does not depend on what else is in the batch.
+// Keys are cut into parts, so that one long sequence fills a device; the more rows it has, the
+// fewer parts. The cut depends on the sequence alone, so that a row's output does not depend on
+// what else is in the batch.
 
 #include <cstdint>
 #include <vector>
@@ -23,11 +24,18 @@ struct AttendGeometry {
 struct AttendPlan {
   std::vector<AttendItem> items;  // as AttendParams wants them
   int32_t n_small_items = 0;
+  std::vector<AttendItem> row_items;  // of sequences with more than kFewQueries
   std::vector<QueryBlock> blocks;
   int32_t n_states = 0;
 
+  static constexpr int32_t kFewQueries = 32;  // of a KV head
+
   // Vectors keep their memory. `batch` has passed check_batch().
   void build(const PagedBatch& batch, const AttendGeometry& geometry);
+
+ private:
+  void add_items(const PagedBatch& batch, size_t seq, const AttendGeometry& geometry);
+  void add_row_items(const PagedBatch& batch, size_t seq, const AttendGeometry& geometry);
 };
 
 }  // namespace tq::kernels::cuda

@@ -41,6 +41,7 @@ class Plan final : public AttnPlan {
   StepView view;
   AttendPlan attention;
   const AttendItem* items = nullptr;  // of `attention`, on the device
+  const AttendItem* row_items = nullptr;
   const QueryBlock* blocks = nullptr;
 };
 
@@ -198,10 +199,12 @@ Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena
                           .n_kv_heads = view_.n_kv_heads,
                           .group = options_.n_heads / view_.n_kv_heads});
   const size_t items = upload_.add(std::span<const AttendItem>(attention.items));
+  const size_t row_items = upload_.add(std::span<const AttendItem>(attention.row_items));
   const size_t blocks = upload_.add(std::span<const QueryBlock>(attention.blocks));
   TQ_TRY(upload_step(upload_.bytes()));
   plan_.view = upload_.view(step_.region.get());
   plan_.items = reinterpret_cast<const AttendItem*>(step_.region.get() + items);
+  plan_.row_items = reinterpret_cast<const AttendItem*>(step_.region.get() + row_items);
   plan_.blocks = reinterpret_cast<const QueryBlock*>(step_.region.get() + blocks);
   const auto dim = static_cast<size_t>(view_.head_dim);
   const size_t q_floats =
@@ -271,6 +274,8 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
                         .items = plan_.items,
                         .n_items = static_cast<int32_t>(plan_.attention.items.size()),
                         .n_small_items = plan_.attention.n_small_items,
+                        .row_items = plan_.row_items,
+                        .n_row_items = static_cast<int32_t>(plan_.attention.row_items.size()),
                         .blocks = plan_.blocks,
                         .n_blocks = static_cast<int32_t>(plan_.attention.blocks.size()),
                         .n_heads = options_.n_heads,

@@ -150,6 +150,10 @@ struct AttendItem {
   int32_t state = 0;
 };
 
+// For many queries of a sequence, an item has up to this many, and states for each kAttendQueries
+// of them: `state` is the part's of the first, those of the next are n_parts further on.
+inline constexpr int kAttendRowQueries = 64;
+
 // What attend() needs beside q and out. States are [kAttendQueries][head_dim] sums, then the
 // references and totals of as many softmaxes.
 constexpr size_t attend_state_floats(int head_dim) {
@@ -163,7 +167,9 @@ struct AttendParams {
   const AttendItem* items = nullptr;  // those of at most kAttendQueries / 2 queries come first
   int32_t n_items = 0;
   int32_t n_small_items = 0;
-  const QueryBlock* blocks = nullptr;
+  const AttendItem* row_items = nullptr;  // of up to kAttendRowQueries queries
+  int32_t n_row_items = 0;
+  const QueryBlock* blocks = nullptr;  // of all items, kAttendQueries at most
   int32_t n_blocks = 0;
   int32_t n_heads = 0;
   float scale_log2 = 0.0f;   // softmax scale * log2(e): scores are powers of two

@@ -73,12 +73,29 @@ TEST_CASE("every query and tile is attended to once", "[attend_plan]") {
       tiles_of_block[item.block.first_state] += item.end_tile - item.first_tile;
     }
     CHECK(n_small == plan.n_small_items);
+    std::map<int, int> last_query;  // of the item that a state belongs to
+    for (const AttendItem& item : plan.row_items) {
+      REQUIRE(item.block.n_queries >= 1);
+      REQUIRE(item.block.n_queries <= kAttendRowQueries);
+      for (int first = 0; first < item.block.n_queries; first += kAttendQueries) {
+        const int state = item.state + first / kAttendQueries * item.block.n_parts;
+        const int first_state =
+            item.block.first_state + first / kAttendQueries * item.block.n_parts;
+        ++states.at(static_cast<size_t>(state));
+        tiles_of_block[first_state] += item.end_tile - item.first_tile;
+        last_query[first_state] = item.block.query + item.block.n_queries - 1;
+      }
+    }
     CHECK(states == std::vector<int>(states.size(), 1));
     for (const QueryBlock& block : plan.blocks) {
       const Shape& shape = shapes[static_cast<size_t>(block.seq)];
-      const int last = shape.first_position + (block.query + block.n_queries - 1) / group;
-      CHECK(tiles_of_block[block.first_state] == last / kTile + 1);
+      const int own = block.query + block.n_queries - 1;
+      const auto of_item = last_query.find(block.first_state);
+      const int last = of_item == last_query.end() ? own : of_item->second;
+      CHECK(last >= own);
+      CHECK(tiles_of_block[block.first_state] == (shape.first_position + last / group) / kTile + 1);
     }
+    CHECK(plan.row_items.empty() == false);  // 77 rows
   }
 }
 
@@ -91,7 +108,10 @@ TEST_CASE("a sequence is cut in the same way whatever else is in the batch", "[a
   const Shape decode{700, 44801, 1};
   CHECK(parts_of_last({decode}) > 16);  // enough for a device
   CHECK(parts_of_last({{3, 200, 77}, {30, 1930, 1}, decode}) == parts_of_last({decode}));
-  CHECK(parts_of_last({{700, 44801, 300}}) == 1);  // rows are parts enough
+  // More rows, fewer parts.
+  CHECK(parts_of_last({{700, 44801, 64}}) > parts_of_last({{700, 44801, 512}}));
+  CHECK(parts_of_last({{700, 44801, 2048}}) == 1);
+  CHECK(parts_of_last({{3, 200, 77}, {700, 44801, 64}}) == parts_of_last({{700, 44801, 64}}));
 }
 
 }  // namespace tq::kernels::cuda

@@ -1,0 +1,229 @@
+#pragma once
+// Attention of up to 64 queries over a part of a sequence's tiles, for a prefill: a block decodes
+// each tile once into shared memory (decode_tile.cuh), and every warp takes it for 16 queries, as
+// FlashAttention-2 does (arXiv 2307.08691). Queries, decoded keys and weights are bf16, sums fp32.
+// Writes what attend.cuh writes: a state per 8 queries.
+
+#include "kernels/cuda/attend.cuh"
+#include "kernels/cuda/decode_tile.cuh"
+
+namespace tq::kernels::cuda {
+
+static_assert(kAttendRowQueries == 16 * kRowWarps);
+
+// A warp's 16 queries: lane 4g + t has rows g and g + 8. In powers of two, as Sums.
+template <int kDim>
+struct RowSums {
+  static constexpr float kNone = Sums<kDim>::kNone;
+  float o[kDim / 8][4] = {};  // [n][2r + i]: dimension 8n + 2t + i of row g + 8r
+  float m[2] = {kNone, kNone};
+  float l[2] = {};  // of the lane's own tokens
+};
+
+// Rows as A operands of the products with keys, scaled. Rows from n_rows on are zero.
+template <int kDim>
+struct RowQueries {
+  uint32_t a[kDim / 16][4];
+
+  __device__ __forceinline__ void load(const AttendParams& p,
+                                       const QueryBlock& queries,
+                                       int first_row,
+                                       int lane) {
+    const int g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int row = first_row + g + 8 * r;
+      const bool exists = row < queries.n_queries;
+      const float* const q =
+          p.q + (exists ? query_row(p, queries, row) : 0) * static_cast<size_t>(kDim) + 2 * t;
+#pragma unroll
+      for (int i = 0; i < kDim / 8; ++i) {
+        const float2 x = exists ? *reinterpret_cast<const float2*>(q + 8 * i) : float2{0.0f, 0.0f};
+        a[i / 2][i % 2 * 2 + r] = pack_bf16(x.x * p.scale_log2, x.y * p.scale_log2);
+      }
+    }
+  }
+};
+
+// Scores [n][2r + i]: of token 8n + 2t + i and row g + 8r.
+using RowScores = float[kTile / 8][4];
+
+template <int kDim>
+__device__ __forceinline__ void score_rows(const DecodedTile<kDim>& tile,
+                                           const RowQueries<kDim>& q,
+                                           int lane,
+                                           RowScores& scores) {
+  constexpr int kStride = DecodedTile<kDim>::kKeyStride;
+  const uint32_t* const at = tile.keys + lane % 4 * kStride + lane / 4;
+#pragma unroll
+  for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) scores[n][i] = 0.0f;
+#pragma unroll
+    for (int step = 0; step < kDim / 16; ++step) {
+      mma_bf16(scores[n], q.a[step], at[8 * step * kStride + 8 * n],
+               at[(8 * step + 4) * kStride + 8 * n]);
+    }
+  }
+}
+
+// As weigh() of attend_softmax.cuh; a row is spread over four lanes.
+template <int kDim>
+__device__ __forceinline__ void weigh_rows(RowScores& scores, RowSums<kDim>& sums) {
+  float largest[2] = {-INFINITY, -INFINITY};
+#pragma unroll
+  for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) largest[i / 2] = fmaxf(largest[i / 2], scores[n][i]);
+  }
+  if (__any_sync(~0u, largest[0] > sums.m[0] + 8.0f || largest[1] > sums.m[1] + 8.0f)) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      largest[r] = fmaxf(largest[r], __shfl_xor_sync(~0u, largest[r], 1));
+      largest[r] = fmaxf(largest[r], __shfl_xor_sync(~0u, largest[r], 2));
+      largest[r] = fmaxf(largest[r], sums.m[r]);
+      const float factor = exp2_fast(sums.m[r] - largest[r]);
+      sums.m[r] = largest[r];
+      sums.l[r] *= factor;
+#pragma unroll
+      for (int n = 0; n < kDim / 8; ++n) {
+        sums.o[n][2 * r] *= factor;
+        sums.o[n][2 * r + 1] *= factor;
+      }
+    }
+  }
+#pragma unroll
+  for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      scores[n][i] = exp2_fast(scores[n][i] - sums.m[i / 2]);
+      sums.l[i / 2] += scores[n][i];
+    }
+  }
+}
+
+// o += weights . values: what scores were is the A operand, once packed.
+template <int kDim>
+__device__ __forceinline__ void sum_rows(const DecodedTile<kDim>& tile,
+                                         const RowScores& weights,
+                                         int lane,
+                                         RowSums<kDim>& sums) {
+  constexpr int kStride = DecodedTile<kDim>::kValueStride;
+  constexpr int kGroupParts = kValueGroup / 8;
+  const int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int step = 0; step < kTile / 16; ++step) {
+    const uint32_t* const at = tile.values + (8 * step + t) * kStride + g;
+#pragma unroll
+    for (int group = 0; group < DecodedTile<kDim>::kGroups; ++group) {
+      uint32_t a[4];
+#pragma unroll
+      for (int half = 0; half < 2; ++half) {
+        const int n = 2 * step + half;
+        const auto scale =
+            *reinterpret_cast<const float2*>(&tile.value_scales[group][8 * n + 2 * t]);
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+          a[2 * half + r] = pack_bf16(weights[n][2 * r] * scale.x, weights[n][2 * r + 1] * scale.y);
+        }
+      }
+#pragma unroll
+      for (int n = group * kGroupParts; n < min((group + 1) * kGroupParts, kDim / 8); ++n) {
+        mma_bf16(sums.o[n], a, at[8 * n], at[4 * kStride + 8 * n]);
+      }
+    }
+  }
+}
+
+template <int kDim>
+__device__ __forceinline__ void store_rows(
+    const AttendParams& p, const AttendItem& item, int first_row, int lane, RowSums<kDim>& sums) {
+  const int g = lane / 4, t = lane % 4;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    sums.l[r] += __shfl_xor_sync(~0u, sums.l[r], 1);
+    sums.l[r] += __shfl_xor_sync(~0u, sums.l[r], 2);
+    const int row = first_row + g + 8 * r;
+    if (row >= item.block.n_queries) continue;
+    const auto index = static_cast<size_t>(item.state + row / kAttendQueries * item.block.n_parts);
+    float* const state = p.states + index * attend_state_floats(kDim);
+    const int column = row % kAttendQueries;
+#pragma unroll
+    for (int n = 0; n < kDim / 8; ++n) {
+      *reinterpret_cast<float2*>(state + column * kDim + 8 * n + 2 * t) =
+          float2{sums.o[n][2 * r], sums.o[n][2 * r + 1]};
+    }
+    if (t == 0) {
+      state[kAttendQueries * kDim + column] = sums.m[r];
+      state[kAttendQueries * (kDim + 1) + column] = sums.l[r];
+    }
+  }
+}
+
+// One block per row item. Shared memory: a DecodedTile.
+template <int kDim>
+__global__ void __launch_bounds__(kRowThreads, kDim > 128 ? 2 : 3)
+    attend_rows(const AttendParams p) {
+  const AttendItem item = p.row_items[blockIdx.x];
+  const QueryBlock& queries = item.block;
+  const StoreView& store = p.store;
+  const StepView& step = p.step;
+  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int group = p.n_heads / store.n_kv_heads;
+  const int seq = queries.seq;
+  const int first_row = 16 * warp;
+  const bool idle = first_row >= queries.n_queries;
+  const int first_position = step.first_position[seq];
+  const int n_written = first_position + step.token_indptr[seq + 1] - step.token_indptr[seq];
+  int position[2];  // of the lane's rows; a query sees the slots up to its own
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int row = first_row + lane / 4 + 8 * r;
+    position[r] = row < queries.n_queries ? first_position + (queries.query + row) / group : -1;
+  }
+  const int last_row = min(first_row + 15, queries.n_queries - 1);
+  const int last_position = first_position + (queries.query + last_row) / group;  // of the warp's
+  const int32_t* const sealed = step.sealed_blocks + step.sealed_indptr[seq];
+  const int n_sealed =
+      (step.sealed_indptr[seq + 1] - step.sealed_indptr[seq]) * store.tiles_per_block;
+  auto& tile = *reinterpret_cast<DecodedTile<kDim>*>(shared_memory());
+  RowQueries<kDim> q;
+  q.load(p, queries, first_row, lane);
+  RowSums<kDim> sums;
+  for (int at = item.first_tile; at < item.end_tile; ++at) {
+    __syncthreads();  // every warp is done with the last one
+    int start = 0;    // position of the tile's first token; sealed ones are seen by all
+    if (at < n_sealed) {
+      const int id = sealed[at / store.tiles_per_block];
+      decode_sealed<kDim>(store, block_start(store.codes, id, store.codes_stride),
+                          block_start(store.scales, id, store.scales_stride), queries.kv_head,
+                          at % store.tiles_per_block, tile);
+    } else {
+      const int in_hot = at - n_sealed;
+      const int block = step.hot_indptr[seq] + in_hot / store.tiles_per_block;
+      const int in_block = in_hot % store.tiles_per_block;
+      start = step.hot_first[block] + kTile * in_block;
+      copy_hot<kDim>(store, block_start(store.hot, step.hot_blocks[block], store.hot_stride),
+                     queries.kv_head, in_block, n_written - start, tile);
+    }
+    __syncthreads();
+    if (idle || (at >= n_sealed && start > last_position)) continue;
+    RowScores scores;
+    score_rows(tile, q, lane, scores);
+    if (at >= n_sealed) {
+#pragma unroll
+      for (int n = 0; n < kTile / 8; ++n) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+          const bool seen = start + 8 * n + 2 * (lane % 4) + i % 2 <= position[i / 2];
+          scores[n][i] = seen ? scores[n][i] : -INFINITY;
+        }
+      }
+    }
+    weigh_rows(scores, sums);
+    sum_rows(tile, scores, lane, sums);
+  }
+  if (!idle) store_rows(p, item, first_row, lane, sums);
+}
+
+}  // namespace tq::kernels::cuda
