@@ -1,8 +1,10 @@
 #include "kernels/cuda/cuda_layers.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,6 +18,8 @@ namespace {
 Error bad(std::string_view field, std::string message) {
   return Error{Code::kInvalidArgument, std::move(message), std::string(field)};
 }
+
+constexpr int32_t kHeadDims[] = {64, 80, 96, 128, 256};
 
 struct Pointer {
   std::string_view field;
@@ -92,9 +96,8 @@ Result<void> check(const DeviceSwigluCall& call) {
 Result<void> check_head_sizes(const HeadsCall& call) {
   TQ_TRY(check_in("n_heads", call.n_heads, 1, kLayerHeadsMax));
   TQ_TRY(check_in("n_kv_heads", call.n_kv_heads, 1, kLayerHeadsMax));
-  TQ_TRY(check_in("head_dim", call.head_dim, 2, kHeadDimMax));
-  if (call.head_dim % 2 != 0) {
-    return bad("head_dim", std::to_string(call.head_dim) + " is not even");
+  if (std::ranges::find(kHeadDims, call.head_dim) == std::end(kHeadDims)) {
+    return bad("head_dim", std::to_string(call.head_dim) + " is not 64, 80, 96, 128 or 256");
   }
   TQ_TRY(check_in("n_pairs", call.n_pairs, 0, call.head_dim / 2));
   if (!std::isfinite(call.magnitude)) return bad("magnitude", "is not finite");

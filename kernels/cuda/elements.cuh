@@ -25,11 +25,10 @@ __device__ __forceinline__ float widen(uint16_t bits) {
                                     : __uint_as_float(static_cast<uint32_t>(bits) << 16);
 }
 
-// Elements [at, at + kCount) of a row; `at` is a multiple of kCount.
+// Elements [index * kCount, (index + 1) * kCount) of a row.
 template <ElementType kType, int kCount>
-__device__ __forceinline__ Floats<kCount> load(const void* row, int at) {
-  const auto packed =
-      static_cast<const Packed<kType, kCount>*>(row)[static_cast<unsigned>(at) / kCount];
+__device__ __forceinline__ Floats<kCount> load(const void* row, int index) {
+  const Packed<kType, kCount> packed = static_cast<const Packed<kType, kCount>*>(row)[index];
   Floats<kCount> values;
 #pragma unroll
   for (int i = 0; i < kCount; ++i) {
@@ -52,7 +51,7 @@ __device__ __forceinline__ float load_one(const void* row, int at) {
 }
 
 template <ElementType kType, int kCount>
-__device__ __forceinline__ void store(void* row, int at, const Floats<kCount>& values) {
+__device__ __forceinline__ void store(void* row, int index, const Floats<kCount>& values) {
   Packed<kType, kCount> packed;
 #pragma unroll
   for (int i = 0; i < kCount; i += 4 / element_bytes(kType)) {
@@ -64,7 +63,7 @@ __device__ __forceinline__ void store(void* row, int at, const Floats<kCount>& v
       packed.words[i / 2] = pack_bf16(values.x[i], values.x[i + 1]);
     }
   }
-  static_cast<Packed<kType, kCount>*>(row)[static_cast<unsigned>(at) / kCount] = packed;
+  static_cast<Packed<kType, kCount>*>(row)[index] = packed;
 }
 
 // Row `row` of rows of `size` elements.

@@ -16,8 +16,7 @@ constexpr int kWarp = 32;
 constexpr int kRowThreadsMax = 256;  // embed and swiglu
 constexpr int kEmbedPack = 4;
 constexpr int kHeadWarps = 8;
-constexpr int kPairsMax = kHeadDimMax / 2;
-static_assert(kPairsMax <= kWarp * kHeadWarps);
+static_assert(kHeadDimMax / 2 <= kWarp * kHeadWarps);  // a thread for each angle
 
 template <ElementType kType>
 constexpr int kSwigluPack = kVectorBytes / element_bytes(kType);
@@ -44,60 +43,76 @@ __device__ __forceinline__ float block_sum(float value) {
 
 template <ElementType kType>
 __global__ void __launch_bounds__(kRowThreadsMax) embed_kernel(EmbedCall call) {
-  const int at = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * kEmbedPack;
+  const int pack = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int row = static_cast<int>(blockIdx.y);
-  if (at >= call.size) return;
+  if (pack >= call.size / kEmbedPack) return;
   const void* const from = row_of<kType>(call.table, call.tokens[row], call.size);
-  store<kF32>(row_of<kF32>(call.y, row, call.size), at, load<kType, kEmbedPack>(from, at));
+  store<kF32>(row_of<kF32>(call.y, row, call.size), pack, load<kType, kEmbedPack>(from, pack));
 }
 
-// A block has one row; thread t of n has packs t, t + n, ...
+// A thread's part of a row: thread t of n has packs t, t + n, ...; zeros behind the row's end.
+template <int kPacks>
+struct RowPart {
+  Floats<kNormPack> packs[kPacks];
+};
+
+__device__ __forceinline__ int pack_of(int i) {
+  return static_cast<int>(i * blockDim.x + threadIdx.x);
+}
+
 template <ElementType kType, int kPacks>
-__global__ void __launch_bounds__(kNormThreadsMax) norm_kernel(DeviceNormCall call) {
+__device__ __forceinline__ RowPart<kPacks> load_part(const void* row, int size) {
+  RowPart<kPacks> part{};
+#pragma unroll
+  for (int i = 0; i < kPacks; ++i) {
+    if (pack_of(i) < size / kNormPack) part.packs[i] = load<kType, kNormPack>(row, pack_of(i));
+  }
+  return part;
+}
+
+template <ElementType kType, int kPacks>
+__device__ __forceinline__ void store_part(void* row, int size, const RowPart<kPacks>& part) {
+#pragma unroll
+  for (int i = 0; i < kPacks; ++i) {
+    if (pack_of(i) < size / kNormPack) store<kType>(row, pack_of(i), part.packs[i]);
+  }
+}
+
+// A block has one row. All loads come before anything that waits for one: to that end, zeros are
+// added where there is no delta.
+template <ElementType kType, int kPacks>
+__global__ void __launch_bounds__(kNormThreadsMax, kPacks < kNormPacksMax ? 2 : 1)
+    norm_kernel(DeviceNormCall call) {
   const int out_row = static_cast<int>(blockIdx.y);
   const int row = call.rows == nullptr ? out_row : call.rows[out_row];
+  const bool adds = call.delta != nullptr;
   void* const x = row_of<kF32>(call.x, row, call.size);
-  void* const y = row_of<kType>(call.y, out_row, call.size);
-  const int first = static_cast<int>(threadIdx.x) * kNormPack;
-  const int step = static_cast<int>(blockDim.x) * kNormPack;
-
-  Floats<kNormPack> values[kPacks] = {};
-  Floats<kNormPack> weights[kPacks] = {};
-#pragma unroll
-  for (int pack = 0; pack < kPacks; ++pack) {
-    const int at = first + pack * step;
-    if (at >= call.size) continue;
-    values[pack] = load<kF32, kNormPack>(x, at);
-    weights[pack] = load<kF32, kNormPack>(call.weight, at);
-    if (call.delta == nullptr) continue;
-    const auto added = load<kType, kNormPack>(row_of<kType>(call.delta, row, call.size), at);
-#pragma unroll
-    for (int i = 0; i < kNormPack; ++i) values[pack].x[i] += added.x[i];
-  }
-  if (call.delta != nullptr && call.rows == nullptr) {
-#pragma unroll
-    for (int pack = 0; pack < kPacks; ++pack) {
-      const int at = first + pack * step;
-      if (at < call.size) store<kF32>(x, at, values[pack]);
-    }
-  }
+  RowPart<kPacks> values = load_part<kF32, kPacks>(x, call.size);
+  const RowPart<kPacks> weights = load_part<kF32, kPacks>(call.weight, call.size);
+  RowPart<kPacks> added{};
+  if (adds) added = load_part<kType, kPacks>(row_of<kType>(call.delta, row, call.size), call.size);
 
   float squares = 0.0f;
 #pragma unroll
-  for (const Floats<kNormPack>& pack : values) {
+  for (int pack = 0; pack < kPacks; ++pack) {
 #pragma unroll
-    for (const float value : pack.x) squares += value * value;
+    for (int i = 0; i < kNormPack; ++i) {
+      float& value = values.packs[pack].x[i];
+      value += added.packs[pack].x[i];
+      squares += value * value;
+    }
   }
+  if (adds && call.rows == nullptr) store_part<kF32>(x, call.size, values);
   const float mean = block_sum(squares) / static_cast<float>(call.size);
   const float factor = 1.0f / sqrtf(mean + call.eps);
 #pragma unroll
   for (int pack = 0; pack < kPacks; ++pack) {
-    const int at = first + pack * step;
-    if (at >= call.size) continue;
 #pragma unroll
-    for (int i = 0; i < kNormPack; ++i) values[pack].x[i] *= factor * weights[pack].x[i];
-    store<kType>(y, at, values[pack]);
+    for (int i = 0; i < kNormPack; ++i) {
+      values.packs[pack].x[i] *= factor * weights.packs[pack].x[i];
+    }
   }
+  store_part<kType>(row_of<kType>(call.y, out_row, call.size), call.size, values);
 }
 
 // As the CPU's kernels, which bound the exponent so that e^-g is no infinity.
@@ -108,54 +123,93 @@ __device__ __forceinline__ float silu(float gate) {
 template <ElementType kType>
 __global__ void __launch_bounds__(kRowThreadsMax) swiglu_kernel(DeviceSwigluCall call) {
   constexpr int kPack = kSwigluPack<kType>;
-  const int at = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x) * kPack;
+  const int pack = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   const int row = static_cast<int>(blockIdx.y);
-  if (at >= call.size) return;
-  const auto gate = load<kType, kPack>(row_of<kType>(call.gate_up, 2 * row, call.size), at);
-  auto product = load<kType, kPack>(row_of<kType>(call.gate_up, 2 * row + 1, call.size), at);
+  if (pack >= call.size / kPack) return;
+  const auto gate = load<kType, kPack>(row_of<kType>(call.gate_up, 2 * row, call.size), pack);
+  auto product = load<kType, kPack>(row_of<kType>(call.gate_up, 2 * row + 1, call.size), pack);
 #pragma unroll
   for (int i = 0; i < kPack; ++i) product.x[i] *= silu(gate.x[i]);
-  store<kType>(row_of<kType>(call.y, row, call.size), at, product);
+  store<kType>(row_of<kType>(call.y, row, call.size), pack, product);
 }
 
-// Dimensions that turn together. Those that do not turn are the pairs from n_pairs on.
+// Of pair `index`: the dimensions that turn together. Pairs from n_pairs on do not turn.
 struct Pair {
   int first;
   int second;
 };
 
+template <int kDim>
 __device__ __forceinline__ Pair pair_of(const HeadsCall& call, int index) {
   if (call.interleaved) return {2 * index, 2 * index + 1};
   if (index < call.n_pairs) return {index, index + call.n_pairs};
-  return {index + call.n_pairs, index + call.head_dim / 2};
+  return {index + call.n_pairs, index + kDim / 2};
 }
 
-// A block has heads of one row, a warp each, and their cosines and sines once. Lane l has pairs l,
-// l + 32, ...
-template <ElementType kType, int kPairs>
+// A lane's part of a head: pairs l, l + 32, ...; zeros where there is none.
+template <int kDim>
+struct HeadPart {
+  static constexpr int kPairs = (kDim / 2 + kWarp - 1) / kWarp;
+  float first[kPairs];
+  float second[kPairs];
+
+  // Whether there is an i-th pair. Known when compiled where a head is whole warps of pairs.
+  __device__ static bool has(int i, int lane) {
+    return (i + 1) * kWarp <= kDim / 2 || i * kWarp + lane < kDim / 2;
+  }
+};
+
+template <ElementType kType, int kDim>
+__device__ __forceinline__ HeadPart<kDim> load_head(const void* head,
+                                                    const HeadsCall& call,
+                                                    int lane) {
+  HeadPart<kDim> part{};
+#pragma unroll
+  for (int i = 0; i < part.kPairs; ++i) {
+    const Pair pair = pair_of<kDim>(call, i * kWarp + lane);
+    if (!part.has(i, lane)) continue;
+    part.first[i] = load_one<kType>(head, pair.first);
+    part.second[i] = load_one<kType>(head, pair.second);
+  }
+  return part;
+}
+
+// Where head `head` of row `row` goes, and which it is.
+struct HeadPlace {
+  bool is_v;
+  const float* norm;
+  float* out;
+};
+
+template <int kDim>
+__device__ __forceinline__ HeadPlace place_of(const HeadsCall& call, int row, int head) {
+  const auto at = [&](float* heads, int n, int index) {
+    return heads + (static_cast<int64_t>(row) * n + index) * kDim;
+  };
+  if (head < call.n_heads) return {false, call.q_norm, at(call.q, call.n_heads, head)};
+  head -= call.n_heads;
+  if (head < call.n_kv_heads) return {false, call.k_norm, at(call.k, call.n_kv_heads, head)};
+  return {true, nullptr, at(call.v, call.n_kv_heads, head - call.n_kv_heads)};
+}
+
+// A block has heads of one row, a warp each, and their cosines and sines once. As for norms, loads
+// come first.
+template <ElementType kType, int kDim>
 __global__ void __launch_bounds__(kWarp* kHeadWarps) heads_kernel(HeadsCall call) {
-  __shared__ float2 turns[kPairsMax];  // cosine, sine
+  __shared__ float2 turns[kDim / 2];  // cosine, sine
   const int thread = static_cast<int>(threadIdx.x), lane = thread % kWarp;
   const int row = static_cast<int>(blockIdx.y);
   const int head = static_cast<int>(blockIdx.x) * kHeadWarps + thread / kWarp;
-  const int n_turned = call.n_heads + call.n_kv_heads;
-  const int n_all = n_turned + call.n_kv_heads;
-  const int dim = call.head_dim;
+  const int n_all = call.n_heads + 2 * call.n_kv_heads;
   const bool exists = head < n_all;
+  const HeadPlace place = place_of<kDim>(call, row, head);
 
-  float a[kPairs] = {};
-  float b[kPairs] = {};
-  const void* const x = row_of<kType>(call.qkv, row, static_cast<int64_t>(n_all) * dim);
-#pragma unroll
-  for (int i = 0; i < kPairs; ++i) {
-    if (!exists || i * kWarp + lane >= dim / 2) continue;
-    const Pair pair = pair_of(call, i * kWarp + lane);
-    const int first = head * dim + pair.first, second = head * dim + pair.second;
-    a[i] = load_one<kType>(x, first);
-    b[i] = load_one<kType>(x, second);
-    if (call.bias == nullptr) continue;
-    a[i] += call.bias[first];
-    b[i] += call.bias[second];
+  HeadPart<kDim> x{}, bias{}, weight{};
+  if (exists) {
+    const int64_t rows_head = static_cast<int64_t>(row) * n_all + head;
+    x = load_head<kType, kDim>(row_of<kType>(call.qkv, rows_head, kDim), call, lane);
+    if (call.bias != nullptr) bias = load_head<kF32, kDim>(call.bias + head * kDim, call, lane);
+    if (place.norm != nullptr) weight = load_head<kF32, kDim>(place.norm, call, lane);
   }
   if (thread < call.n_pairs) {
     const float angle = static_cast<float>(call.positions[row]) * call.inverse_frequencies[thread];
@@ -166,36 +220,34 @@ __global__ void __launch_bounds__(kWarp* kHeadWarps) heads_kernel(HeadsCall call
   __syncthreads();
   if (!exists) return;
 
-  const bool is_q = head < call.n_heads, is_v = head >= n_turned;
-  const float* const weight = is_v ? nullptr : is_q ? call.q_norm : call.k_norm;
-  float factor = 1.0f;
-  if (weight != nullptr) {
-    float squares = 0.0f;
+  float squares = 0.0f;
 #pragma unroll
-    for (int i = 0; i < kPairs; ++i) squares += a[i] * a[i] + b[i] * b[i];
-    factor = 1.0f / sqrtf(warp_sum(squares) / static_cast<float>(dim) + call.eps);
+  for (int i = 0; i < x.kPairs; ++i) {
+    x.first[i] += bias.first[i];
+    x.second[i] += bias.second[i];
+    squares += x.first[i] * x.first[i] + x.second[i] * x.second[i];
   }
-  const int64_t kv_row =
-      static_cast<int64_t>(row) * call.n_kv_heads - (is_v ? n_turned : call.n_heads);
-  float* const out = is_q ? call.q + (static_cast<int64_t>(row) * call.n_heads + head) * dim
-                          : (is_v ? call.v : call.k) + (kv_row + head) * dim;
+  if (place.norm != nullptr) {
+    const float factor = 1.0f / sqrtf(warp_sum(squares) / kDim + call.eps);
 #pragma unroll
-  for (int i = 0; i < kPairs; ++i) {
+    for (int i = 0; i < x.kPairs; ++i) {
+      x.first[i] *= factor * weight.first[i];
+      x.second[i] *= factor * weight.second[i];
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < x.kPairs; ++i) {
     const int index = i * kWarp + lane;
-    if (index >= dim / 2) continue;
-    const Pair pair = pair_of(call, index);
-    if (weight != nullptr) {
-      a[i] *= factor * weight[pair.first];
-      b[i] *= factor * weight[pair.second];
-    }
-    if (!is_v && index < call.n_pairs) {
+    if (!x.has(i, lane)) continue;
+    float first = x.first[i], second = x.second[i];
+    if (!place.is_v && index < call.n_pairs) {
       const float2 turn = turns[index];
-      const float first = a[i];
-      a[i] = first * turn.x - b[i] * turn.y;
-      b[i] = b[i] * turn.x + first * turn.y;
+      first = x.first[i] * turn.x - x.second[i] * turn.y;
+      second = x.second[i] * turn.x + x.first[i] * turn.y;
     }
-    out[pair.first] = a[i];
-    out[pair.second] = b[i];
+    const Pair pair = pair_of<kDim>(call, index);
+    place.out[pair.first] = first;
+    place.out[pair.second] = second;
   }
 }
 
@@ -261,11 +313,13 @@ Result<void> launch_heads(const HeadsCall& call, Stream stream) {
   const Grid grid{.blocks = {static_cast<unsigned>(ceil_div(n_heads, kHeadWarps)),
                              static_cast<unsigned>(call.n_rows)},
                   .threads = {kWarp * kHeadWarps}};
-  return for_power_of_two<kPairsMax / kWarp>(ceil_div(call.head_dim / 2, kWarp), [&]<int kPairs>() {
+  const auto launch = [&]<int kDim>() {
     return for_element_type(call.type, [&]<ElementType kType>() {
-      return run_kernel(heads_kernel<kType, kPairs>, grid, stream, call);
+      return run_kernel(heads_kernel<kType, kDim>, grid, stream, call);
     });
-  });
+  };
+  if (call.head_dim == 80) return launch.template operator()<80>();
+  return for_head_dim(call.head_dim, launch);
 }
 
 }  // namespace tq::kernels::cuda

@@ -37,6 +37,12 @@ __device__ __forceinline__ uint32_t permute_bytes(uint32_t a, uint32_t b, uint32
   return bytes;
 }
 
+__device__ __forceinline__ float widen_fp16(uint16_t bits) {
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+  return value;
+}
+
 // 2^x with an error of 2 ulp; results below 2^-126 are 0.
 __device__ __forceinline__ float exp2_fast(float x) {
   float y;
@@ -54,12 +60,6 @@ __device__ __forceinline__ uint32_t pack_fp16(float low, float high) {
   uint32_t packed;
   asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(packed) : "f"(high), "f"(low));
   return packed;
-}
-
-__device__ __forceinline__ float widen_fp16(uint16_t bits) {
-  float value;
-  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
-  return value;
 }
 
 // D[16][8] = A[16][32] B[32][8] + C in int8; a lane's depths 4t..4t+3 are a0, a1 and b0, those 16

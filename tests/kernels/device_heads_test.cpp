@@ -242,7 +242,7 @@ TEST_CASE("device layers: heads depend on their own row alone", "[device_layers]
 
 TEST_CASE("device layers: refusals name the field, no rows are no work", "[device_layers]") {
   const auto device = layers();
-  const DeviceArray<float> memory(std::vector<float>(64));
+  const DeviceArray<float> memory(std::vector<float>(448));
   float* const at = memory.data();
   const auto refused = [](const Result<void>& result, std::string_view field) {
     return !result.ok() && result.error().code == Code::kInvalidArgument &&
@@ -292,9 +292,9 @@ TEST_CASE("device layers: refusals name the field, no rows are no work", "[devic
   const auto heads = [&](auto change) {
     HeadsCall call{.qkv = at, .positions = reinterpret_cast<int32_t*>(at)};
     call.inverse_frequencies = at;
-    call.n_pairs = call.n_heads = call.n_kv_heads = call.n_rows = 1;
-    call.head_dim = 2;
-    call.q = at + 8, call.k = at + 16, call.v = at + 32;
+    call.n_pairs = 32, call.n_heads = call.n_kv_heads = call.n_rows = 1;
+    call.head_dim = 64;
+    call.q = at + 256, call.k = at + 320, call.v = at + 384;
     change(call);
     return device->heads(call);
   };
@@ -302,9 +302,9 @@ TEST_CASE("device layers: refusals name the field, no rows are no work", "[devic
   CHECK(heads([](auto& c) { c.n_pairs = 0, c.positions = nullptr; }).ok());
   CHECK(refused(heads([](auto& c) { c.n_heads = 0; }), "n_heads"));
   CHECK(refused(heads([](auto& c) { c.n_kv_heads = 0; }), "n_kv_heads"));
-  CHECK(refused(heads([](auto& c) { c.head_dim = 3; }), "head_dim"));
-  CHECK(refused(heads([](auto& c) { c.head_dim = 258; }), "head_dim"));
-  CHECK(refused(heads([](auto& c) { c.n_pairs = 2; }), "n_pairs"));
+  CHECK(refused(heads([](auto& c) { c.head_dim = 0; }), "head_dim"));
+  CHECK(refused(heads([](auto& c) { c.head_dim = 72; }), "head_dim"));
+  CHECK(refused(heads([](auto& c) { c.n_pairs = 33; }), "n_pairs"));
   CHECK(refused(heads([](auto& c) { c.magnitude = INFINITY; }), "magnitude"));
   CHECK(refused(heads([&](auto& c) { c.q_norm = at; }), "k_norm"));
   CHECK(refused(heads([](auto& c) { c.positions = nullptr; }), "positions"));

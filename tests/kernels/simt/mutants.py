@@ -1,6 +1,15 @@
 """Faults for mutate.py: (what it is, file in kernels/cuda, text, text instead, unit to compile, the
 test case that should see it). A text must occur exactly once."""
 
+LAYER = "device layers: "
+EMBED = LAYER + "embeddings are looked up"
+NORM = LAYER + "RMSNorm with the residual sum before it"
+CHOSEN = LAYER + "RMSNorm of some rows leaves x as it is"
+SWIGLU = LAYER + "SwiGLU, also far outside of what floats can exponentiate"
+TURN = LAYER + "heads are turned by their positions"
+HEADS = LAYER + "biases are added and heads normed before they turn"
+BLOCKS = LAYER + "numbers of heads that fill no block"
+
 APPEND = "every backend appends any rows to the same bytes"
 SEAL = "every backend seals any rows to the same bytes"
 ODD = "odd lengths, decode and prefill, all groups"          # tq4
@@ -40,6 +49,55 @@ MUTANTS = [
      "if (error >= least)", "if (error > least)", "seal", SEAL),
     ("one candidate is not tried", "seal_search.cuh",
      "candidate < codec.n_candidates", "candidate < codec.n_candidates - 1", "seal", SEAL),
+
+    # Rows of a layer.
+    ("layers: the last, partial block of a looked-up row is left out", "layers.cu",
+     "ceil_div(n_packs, threads)", "n_packs / threads", "layers", EMBED),
+    ("layers: a row's sums are read before all warps have written them", "layers.cu",
+     "  if (lane == 0) sums[warp] = sum;\n  __syncthreads();\n",
+     "  if (lane == 0) sums[warp] = sum;\n", "layers", NORM),
+    ("layers: the last vectors of a row are not normed", "layers.cu",
+     "row_grid(ceil_div(n_packs, kPacks)", "row_grid(n_packs / kPacks", "layers", NORM),
+    ("layers: all vectors of a thread take the first one's weights", "layers.cu",
+     "weights.packs[pack].x[i]", "weights.packs[0].x[i]", "layers", NORM),
+    ("layers: the residual sum is not kept", "layers.cu",
+     "if (adds && call.rows == nullptr)", "if (adds && call.rows != nullptr)", "layers", NORM),
+    ("layers: rows that are only read are written", "layers.cu",
+     "if (adds && call.rows == nullptr)", "if (adds)", "layers", CHOSEN),
+    ("layers: a chosen row is written where it came from", "layers.cu",
+     "row_of<kType>(call.y, out_row, call.size)", "row_of<kType>(call.y, row, call.size)",
+     "layers", CHOSEN),
+    ("layers: gate and up are swapped", "layers.cu",
+     "product.x[i] *= silu(gate.x[i])", "product.x[i] = gate.x[i] * silu(product.x[i])",
+     "layers", SWIGLU),
+    ("layers: a gate's exponent is not bounded", "layers.cu",
+     "expf(fminf(-gate, 88.0f))", "expf(-gate)", "layers", SWIGLU),
+    ("layers: halves of a word are swapped", "elements.cuh",
+     ">> 16 * (i % 2)", ">> 16 * (1 - i % 2)", "layers", EMBED),
+    ("layers: pairs lie half a head apart where fewer dimensions turn", "layers.cu",
+     "return {index, index + call.n_pairs};", "return {index, index + kDim / 2};",
+     "layers", TURN),
+    ("layers: interleaved pairs are not", "layers.cu",
+     "if (call.interleaved) return {2 * index, 2 * index + 1};", "", "layers", TURN),
+    ("layers: heads turn backwards", "layers.cu",
+     "turns[index];", "{turns[index].x, -turns[index].y};", "layers", TURN),
+    ("layers: the magnitude is left out of sines", "layers.cu",
+     "call.magnitude, sine * call.magnitude", "call.magnitude, sine", "layers", TURN),
+    ("layers: heads turn before the angles are there", "layers.cu",
+     "  }\n  __syncthreads();\n  if (!exists) return;", "  }\n  if (!exists) return;",
+     "layers", TURN),
+    ("layers: values turn too", "layers.cu",
+     "if (!place.is_v && index < call.n_pairs)", "if (index < call.n_pairs)", "layers", TURN),
+    ("layers: keys take the norm of queries", "layers.cu",
+     "{false, call.k_norm,", "{false, call.q_norm,", "layers", HEADS),
+    ("layers: a norm leaves out the second of each pair", "layers.cu",
+     "squares += x.first[i] * x.first[i] + x.second[i] * x.second[i]",
+     "squares += x.first[i] * x.first[i]", "layers", HEADS),
+    ("layers: a bias is its neighbour's", "layers.cu",
+     "x.second[i] += bias.second[i]", "x.second[i] += bias.first[i]", "layers", HEADS),
+    ("layers: the last heads find no warp", "layers.cu",
+     "ceil_div(n_heads, kHeadWarps)", "n_heads / kHeadWarps + (n_heads < kHeadWarps)",
+     "layers", BLOCKS),
 
     # Scores.
     ("a key is multiplied by its neighbour's scale", "attend_keys.cuh",

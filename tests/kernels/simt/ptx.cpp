@@ -76,6 +76,8 @@ constexpr uint32_t kAllLanes = 0xffffffffu;
 
 }  // namespace
 
+float widen_fp16(uint16_t bits) { return quant::fp16_to_float(bits); }
+
 uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector) {
   const uint64_t bytes = uint64_t{b} << 32 | a;
   uint32_t result = 0;
@@ -95,8 +97,6 @@ uint32_t pack_bf16(float low, float high) {
 uint32_t pack_fp16(float low, float high) {
   return quant::float_to_fp16(low) | static_cast<uint32_t>(quant::float_to_fp16(high)) << 16;
 }
-
-float widen_fp16(uint16_t bits) { return quant::fp16_to_float(bits); }
 
 void mma_s8(int32_t (&d)[4],
             const uint32_t (&a)[4],

@@ -27,11 +27,12 @@ inline uint4 load_once(const uint4* at) { return *at; }
 
 inline float exp2_fast(float x) { return std::exp2(x); }
 
+float widen_fp16(uint16_t bits);
+
 uint32_t permute_bytes(uint32_t a, uint32_t b, uint32_t selector);
 
 uint32_t pack_bf16(float low, float high);
 uint32_t pack_fp16(float low, float high);
-float widen_fp16(uint16_t bits);
 
 void mma_s8(int32_t (&d)[4],
             const uint32_t (&a)[4],
