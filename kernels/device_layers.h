@@ -37,7 +37,7 @@ struct DeviceNormCall {
   float* x = nullptr;                    // [*, size]
   const void* delta = nullptr;           // the same shape, or null: nothing is added
   const float* weight = nullptr;         // [size]
-  void* y = nullptr;                     // [n_rows, size]
+  void* y = nullptr;                     // [n_rows, size]; all rows normed: may be x or delta
   // Null: all rows are normed. Else y[i] is of x[rows[i]] + delta[rows[i]], and x is only read.
   const int32_t* rows = nullptr;
   int32_t n_rows = 0;
@@ -77,6 +77,9 @@ struct HeadsCall {
   float* v = nullptr;
 };
 
+// Errors name the field: one that is out of range, null or badly aligned. On CUDA a size is a
+// multiple of 8, a norm's at most 16384, rows of such sizes are aligned to 16 bytes, a call has at
+// most 65535 rows, and head_dim is 64, 80, 96, 128 or 256.
 class DeviceLayers {
  public:
   virtual ~DeviceLayers() = default;

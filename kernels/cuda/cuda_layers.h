@@ -9,8 +9,6 @@
 
 namespace tq::kernels::cuda {
 
-// Errors of its calls name the field: rows in vectors of 16 bytes want sizes that are multiples of
-// 8 and aligned pointers; a norm has at most 16384 elements a row, a call 65535 rows.
 std::unique_ptr<DeviceLayers> make_cuda_layers(Stream stream);
 
 }  // namespace tq::kernels::cuda

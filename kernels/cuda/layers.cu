@@ -174,22 +174,23 @@ __device__ __forceinline__ HeadPart<kDim> load_head(const void* head,
   return part;
 }
 
-// Where head `head` of row `row` goes, and which it is.
+// What a head is and where it goes.
 struct HeadPlace {
   bool is_v;
-  const float* norm;
+  const float* norm;  // null: none
   float* out;
 };
 
 template <int kDim>
 __device__ __forceinline__ HeadPlace place_of(const HeadsCall& call, int row, int head) {
-  const auto at = [&](float* heads, int n, int index) {
-    return heads + (static_cast<int64_t>(row) * n + index) * kDim;
-  };
-  if (head < call.n_heads) return {false, call.q_norm, at(call.q, call.n_heads, head)};
-  head -= call.n_heads;
-  if (head < call.n_kv_heads) return {false, call.k_norm, at(call.k, call.n_kv_heads, head)};
-  return {true, nullptr, at(call.v, call.n_kv_heads, head - call.n_kv_heads)};
+  const int n_turned = call.n_heads + call.n_kv_heads;
+  const bool is_q = head < call.n_heads, is_v = head >= n_turned;
+  const int n = is_q ? call.n_heads : call.n_kv_heads;
+  const int first = is_q ? 0 : is_v ? n_turned : call.n_heads;
+  float* const heads = is_q ? call.q : is_v ? call.v : call.k;
+  const float* const norm = is_q ? call.q_norm : call.k_norm;
+  return {is_v, is_v ? nullptr : norm,
+          heads + (static_cast<int64_t>(row) * n + head - first) * kDim};
 }
 
 // A block has heads of one row, a warp each, and their cosines and sines once. As for norms, loads

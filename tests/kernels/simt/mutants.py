@@ -89,7 +89,7 @@ MUTANTS = [
     ("layers: values turn too", "layers.cu",
      "if (!place.is_v && index < call.n_pairs)", "if (index < call.n_pairs)", "layers", TURN),
     ("layers: keys take the norm of queries", "layers.cu",
-     "{false, call.k_norm,", "{false, call.q_norm,", "layers", HEADS),
+     "is_q ? call.q_norm : call.k_norm", "call.q_norm", "layers", HEADS),
     ("layers: a norm leaves out the second of each pair", "layers.cu",
      "squares += x.first[i] * x.first[i] + x.second[i] * x.second[i]",
      "squares += x.first[i] * x.first[i]", "layers", HEADS),
