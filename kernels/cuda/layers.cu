@@ -1,7 +1,7 @@
 // What a decoder layer computes on rows besides attention and matrix products. All of it is bound
 // by memory where rows are many and by latency where they are few, so a thread asks for all that it
-// needs at once. Bytes per element, in 16 bits: embed 6, norm 12 (4 of them read again from a
-// cache: the weights), swiglu 6, heads 6.
+// needs at once. Bytes per element, with rows of 16 bits: embed 6, norm 12 and 4 of weights, which
+// a cache holds, swiglu 6, heads 6.
 //
 // How a row is divided among threads depends on its size alone, and so do its bits.
 #include "kernels/cuda/dispatch.cuh"
