@@ -13,6 +13,7 @@
 
 #include "config/result.h"
 #include "kernels/device_layers.h"
+#include "kernels/key_bias.h"
 #include "kernels/kv_arena.h"
 #include "kernels/paged_attention.h"
 
@@ -23,6 +24,8 @@ class DeviceAttention : public PagedAttention {
   // attend() with rows of `out`, [n_tokens, n_heads, head_dim], in this type, each number rounded
   // once, to nearest even; fp16 above 65504 is infinity. call.out is not used.
   virtual Result<void> attend_to(const AttendCall& call, ElementType type, void* out) = 0;
+  // Brings a key bias to the device, where attend() looks for it; once for each, at load.
+  virtual Result<void> upload(const KeyBias& bias) = 0;
   // Zeroed memory of the device. `what` is named where it cannot be had.
   virtual Result<KvArena::Region> allocate_bytes(std::string_view what, uint64_t n_bytes) = 0;
   // Between ordinary memory and the device's; both return when the copy is done.

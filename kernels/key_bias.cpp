@@ -1,5 +1,6 @@
 #include "kernels/key_bias.h"
 
+#include <atomic>
 #include <cmath>
 #include <string>
 
@@ -18,10 +19,17 @@ Pair pair_at(const RopePairs& pairs, size_t i) noexcept {
   return {i, i + pairs.frequencies.size()};
 }
 
+uint64_t next_id() noexcept {
+  static std::atomic<uint64_t> last{0};
+  return ++last;
+}
+
 }  // namespace
 
 TileTurns::TileTurns(const RopePairs& pairs, int64_t n_positions)
-    : pairs_(pairs), n_tiles_((n_positions + quant::kTileTokens - 1) / quant::kTileTokens) {
+    : pairs_(pairs),
+      n_tiles_((n_positions + quant::kTileTokens - 1) / quant::kTileTokens),
+      id_(next_id()) {
   values_.reserve(static_cast<size_t>(n_tiles_) * 2 * pairs_.frequencies.size());
   for (int64_t tile = 0; tile < n_tiles_; ++tile) {
     const auto position = static_cast<double>(tile * quant::kTileTokens);
@@ -41,6 +49,8 @@ std::span<const float> TileTurns::at(int64_t position) const noexcept {
   return std::span(values_).subspan(static_cast<size_t>(position / quant::kTileTokens) * size,
                                     size);
 }
+
+KeyBias::KeyBias(const TileTurns& turns) : turns_(&turns), id_(next_id()) {}
 
 Result<KeyBias> KeyBias::create(std::span<const float> bias,
                                 int n_kv_heads,

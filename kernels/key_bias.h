@@ -33,6 +33,9 @@ class TileTurns {
   const RopePairs& pairs() const noexcept { return pairs_; }
   int n_pairs() const noexcept { return static_cast<int>(pairs_.frequencies.size()); }
   int64_t n_positions() const noexcept { return n_tiles_ * quant::kTileTokens; }
+  // No other table of this process has it: what a device keeps is found by it.
+  uint64_t id() const noexcept { return id_; }
+  std::span<const float> values() const noexcept { return values_; }  // [n_tiles, 2, n_pairs]
   // [n_pairs] cosines, then [n_pairs] sines, of a position that is a multiple of 32.
   std::span<const float> at(int64_t position) const noexcept;
   uint64_t bytes() const noexcept { return values_.size() * sizeof(float); }
@@ -40,7 +43,8 @@ class TileTurns {
  private:
   RopePairs pairs_;
   int64_t n_tiles_;
-  std::vector<float> values_;  // [n_tiles, 2, n_pairs]
+  uint64_t id_;
+  std::vector<float> values_;
 };
 
 class KeyBias {
@@ -53,17 +57,20 @@ class KeyBias {
   const TileTurns& turns() const noexcept { return *turns_; }
   int n_kv_heads() const noexcept { return n_kv_heads_; }
   int head_dim() const noexcept { return head_dim_; }
+  uint64_t id() const noexcept { return id_; }                      // as TileTurns::id()
+  std::span<const float> tiles() const noexcept { return tiles_; }  // [n_kv_heads, head_dim, 32]
   // R_t b of one KV head, [head_dim, 32].
   std::span<const float> tile(int kv_head) const noexcept;
   uint64_t bytes() const noexcept { return tiles_.size() * sizeof(float); }
 
  private:
-  explicit KeyBias(const TileTurns& turns) : turns_(&turns) {}
+  explicit KeyBias(const TileTurns& turns);
 
   const TileTurns* turns_;
   int n_kv_heads_ = 0;
   int head_dim_ = 0;
-  std::vector<float> tiles_;  // [n_kv_heads, head_dim, 32]
+  uint64_t id_;
+  std::vector<float> tiles_;
 };
 
 // R_-f q: one row, in place. turn: TileTurns::at(f).

@@ -14,7 +14,9 @@ template <int kDim>
 __device__ WarpRow<kDim> load_row(const float* row, int lane) {
   WarpRow<kDim> loaded;
 #pragma unroll
-  for (int i = 0; i < loaded.kPerLane; ++i) loaded.x[i] = row[32 * i + lane];
+  for (int i = 0; i < loaded.kPerLane; ++i) {
+    loaded.x[i] = loaded.has(i, lane) ? row[32 * i + lane] : 0.0f;
+  }
   return loaded;
 }
 
@@ -27,7 +29,9 @@ __global__ void __launch_bounds__(32 * kWarps) rotate_kernel(RotateParams params
   WarpRow<kDim> values = load_row<kDim>(params.rows + start, lane);
   rotate(values, params.rotation, params.inverse, lane);
 #pragma unroll
-  for (int i = 0; i < values.kPerLane; ++i) params.out[start + 32 * i + lane] = values.x[i];
+  for (int i = 0; i < values.kPerLane; ++i) {
+    if (values.has(i, lane)) params.out[start + 32 * i + lane] = values.x[i];
+  }
 }
 
 // A row is written as 16-bit halves of the tile's words: a key's coordinates lie in pairs, a
@@ -54,6 +58,7 @@ __global__ void __launch_bounds__(32 * kWarps) append_kernel(AppendParams params
   const int token = at.slot % kTile;
 #pragma unroll
   for (int i = 0; i < values.kPerLane; ++i) {
+    if (!values.has(i, lane)) continue;
     const int j = 32 * i + lane;
     const uint16_t bits = quant::float_to_bf16(values.x[i]);
     if (is_key) {

@@ -6,6 +6,7 @@
 // Bytes read per token: those of its codes and scales, once. Codes meet integer coefficients in
 // int8 tensor cores (attend_keys.cuh, attend_values.cuh), hot rows meet bf16 ones.
 
+#include "kernels/cuda/attend_bias.cuh"
 #include "kernels/cuda/attend_keys.cuh"
 #include "kernels/cuda/attend_merge.cuh"
 #include "kernels/cuda/attend_values.cuh"
@@ -13,7 +14,7 @@
 namespace tq::kernels::cuda {
 
 // This warp's tiles of the sealed blocks, from `first`.
-template <int kKBits, int kVBits, int kDim, int kQueries>
+template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_sealed(const AttendParams& p,
                                               const QueryBlock& queries,
                                               const float* q_row,
@@ -30,7 +31,8 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
                     Keys::first_scale(lane));
   const LanePlace v(store.sealed_v, queries.kv_head, Codes<kVBits>::first_load(lane, 4 * kDim),
                     Values::first_scale(lane));
-  const int32_t* const ids = p.step.sealed_blocks + p.step.sealed_indptr[queries.seq];
+  const int32_t n_before = p.step.sealed_indptr[queries.seq];
+  const int32_t* const ids = p.step.sealed_blocks + n_before;
   Cursor at(first, store.tiles_per_block);
   const std::byte* codes = block_start(store.codes, ids[at.block], store.codes_stride);
   const uint8_t* scales = block_start(store.scales, ids[at.block], store.scales_stride);
@@ -47,12 +49,16 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   for (;;) {
     Values values;
     if constexpr (kEarly) v.load(values, codes, scales, at.in_block, lane);
-    const int in_block = at.in_block;
+    const int block = at.block, in_block = at.in_block;
     at.advance();
     const bool more = at.tile < end;
     const int next = more ? ids[at.block] : 0;
     Scores scores;
     score_tile(keys, q, books, lane, scores);
+    if constexpr (kBiased) {
+      const int position = p.step.sealed_first[n_before + block] + kTile * in_block;
+      add_bias<kDim>(p, queries.kv_head, position, lane, scores);
+    }
     if constexpr (!kEarly) v.load(values, codes, scales, in_block, lane);
     weigh(scores, sums);
     if (more) {
@@ -68,7 +74,7 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
 
 // This warp's tiles of the hot blocks, from `first`, which counts from the first hot tile. A query
 // sees the slots up to its own position.
-template <int kDim, int kQueries>
+template <int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_hot(const AttendParams& p,
                                            const QueryBlock& queries,
                                            const float* q_row,
@@ -107,6 +113,7 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
     v.load(values, block, nullptr, at.in_block, lane);
     Scores scores;
     score_tile(keys, q, none, lane, scores);
+    if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
 #pragma unroll
@@ -120,29 +127,18 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   }
 }
 
-// The row of q and out, as [n_tokens * n_heads, head_dim], of one of a block's queries.
-__device__ __forceinline__ size_t query_row(const AttendParams& p,
-                                            const QueryBlock& block,
-                                            int column) {
-  const int group = p.n_heads / p.store.n_kv_heads;
-  const int query = block.query + column;
-  const int token = p.step.token_indptr[block.seq] + query / group;
-  return static_cast<size_t>(token) * static_cast<size_t>(p.n_heads) +
-         static_cast<size_t>(block.kv_head * group + query % group);
-}
-
 // Blocks to a multiprocessor, as many as their registers leave room for: those of the words of a
 // tile that are on their way weigh most.
 template <int kKBits, int kVBits, int kDim>
-inline constexpr int kAttendBlocks = kDim > 128 || kDim*(Codes<kKBits>::kPrefetched +
-                                                         Codes<kVBits>::kPrefetched) > 300
+inline constexpr int kAttendBlocks = kDim > 128 || 32 * kSteps<kDim>*(Codes<kKBits>::kPrefetched +
+                                                                      Codes<kVBits>::kPrefetched) >
+                                                       300
                                          ? 2
                                          : 3;
 
-// One block per item of at most kQueries queries. Shared memory: kAttendSharedBytes.
-template <int kKBits, int kVBits, int kDim, int kQueries>
-__global__ void __launch_bounds__(kAttendThreads, kAttendBlocks<kKBits, kVBits, kDim>)
-    attend(const AttendParams p) {
+// One block per item of at most kQueries queries.
+template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
+__device__ __forceinline__ void attend_item(const AttendParams& p) {
   const AttendItem item = p.items[blockIdx.x];
   const QueryBlock& queries = item.block;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
@@ -151,15 +147,29 @@ __global__ void __launch_bounds__(kAttendThreads, kAttendBlocks<kKBits, kVBits, 
       column < queries.n_queries ? p.q + query_row(p, queries, column) * kDim : nullptr;
   const int n_sealed = (p.step.sealed_indptr[queries.seq + 1] - p.step.sealed_indptr[queries.seq]) *
                        p.store.tiles_per_block;
+  if constexpr (kBiased) load_plain_queries<kDim>(p, queries);
   Sums<kDim> sums;
   const int first = item.first_tile + warp;
-  attend_sealed<kKBits, kVBits, kDim, kQueries>(p, queries, q_row, first,
-                                                min(item.end_tile, n_sealed), lane, sums);
+  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, queries, q_row, first,
+                                                         min(item.end_tile, n_sealed), lane, sums);
   // The first of this warp's tiles that is hot.
   const int skipped = max(0, (n_sealed - first + kAttendWarps - 1) / kAttendWarps);
-  attend_hot<kDim, kQueries>(p, queries, q_row, first + skipped * kAttendWarps - n_sealed,
-                             item.end_tile - n_sealed, lane, sums);
+  attend_hot<kDim, kQueries, kBiased>(p, queries, q_row, first + skipped * kAttendWarps - n_sealed,
+                                      item.end_tile - n_sealed, lane, sums);
   merge_warps<kDim, kQueries>(sums, p.states + item.state * attend_state_floats(kDim));
+}
+
+// Shared memory: kAttendSharedBytes.
+template <int kKBits, int kVBits, int kDim, int kQueries>
+__global__ void __launch_bounds__(kAttendThreads, kAttendBlocks<kKBits, kVBits, kDim>)
+    attend(const AttendParams p) {
+  attend_item<kKBits, kVBits, kDim, kQueries, false>(p);
+}
+
+// With a key bias. Shared memory: kBiasSharedBytes.
+template <int kKBits, int kVBits, int kDim>
+__global__ void __launch_bounds__(kAttendThreads, 2) attend_biased(const AttendParams p) {
+  attend_item<kKBits, kVBits, kDim, kAttendQueries, true>(p);
 }
 
 }  // namespace tq::kernels::cuda

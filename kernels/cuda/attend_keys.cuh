@@ -18,33 +18,43 @@ __device__ __forceinline__ uint32_t word_of(const uint4& words, int i) {
 // Keys are read 4 tokens at a time: bytes of a row of words.
 inline constexpr int kKeyRowBytes = 4 * kTile;
 
+// 16 bytes, or zeros where there is nothing to read.
+__device__ __forceinline__ uint4 load_if(bool has, const std::byte* at) {
+  return has ? load_once(reinterpret_cast<const uint4*>(at)) : uint4{0, 0, 0, 0};
+}
+
 // What a lane reads of a tile of keys. Pointers are the lane's own: to its first load, to the
 // scales of its tokens.
 template <int kBits, int kDim, int kQueries>
 struct KeyTile {
-  static constexpr int kSteps = kDim / 32;
-  uint4 words[kSteps][Codes<kBits>::kLoads];
-  uint32_t scales[kSteps][kProducts<kQueries>];  // of the lane's four tokens
+  uint4 words[kSteps<kDim>][Codes<kBits>::kLoads];
+  uint32_t scales[kSteps<kDim>][kProducts<kQueries>];  // of the lane's four tokens
   uint8_t exponent;
 
+  // With 4 queries a lane reads the scales of its own group of each step, else of both.
+  __device__ static constexpr int first_group(int lane) { return kQueries == 4 ? lane % 4 / 2 : 0; }
   __device__ static constexpr uint32_t first_scale(int lane) {
-    return static_cast<uint32_t>(kQueries == 4 ? lane % 4 / 2 * kTile : 0) + lane / 4 * 4;
+    return static_cast<uint32_t>(first_group(lane) * kTile + lane / 4 * 4);
   }
   __device__ __forceinline__ void load(const std::byte* at,
                                        const uint8_t* first_scales,
                                        const uint8_t* tile_exponent,
                                        int lane) {
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < kSteps<kDim>; ++step) {
+      const bool has = reaches<kDim>(step, lane % 4 / 2 * kKeyGroup);
 #pragma unroll
       for (int l = 0; l < Codes<kBits>::kLoads; ++l) {
         const int offset = Codes<kBits>::load_at(lane % 4, step, l, kKeyRowBytes);
-        words[step][l] = load_once(reinterpret_cast<const uint4*>(at + offset));
+        words[step][l] = load_if(has, at + offset);
       }
 #pragma unroll
       for (int product = 0; product < kProducts<kQueries>; ++product) {
         const int group = 2 * step + product;
-        scales[step][product] = *reinterpret_cast<const uint32_t*>(first_scales + group * kTile);
+        scales[step][product] = 0;
+        if (reaches<kDim>(step, (first_group(lane) + product) * kKeyGroup)) {
+          scales[step][product] = *reinterpret_cast<const uint32_t*>(first_scales + group * kTile);
+        }
       }
     }
     exponent = *tile_exponent;
@@ -81,7 +91,7 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
 #pragma unroll
     for (int i = 0; i < 4; ++i) scores[m][i] = 0.0f;
 #pragma unroll
-    for (int step = 0; step < kDim / 32; ++step) {
+    for (int step = 0; step < kSteps<kDim>; ++step) {
       const uint32_t own_scales =
           t < 2 ? tile.scales[step][0] : tile.scales[step][kProducts<kQueries> - 1];
       uint32_t levels[2][kTerms][2];
@@ -136,12 +146,12 @@ __device__ __forceinline__ void score_tile(const KeyTile<16, kDim, kQueries>& ti
     for (int i = 0; i < 4; ++i) scores[m][i] = 0.0f;
   }
 #pragma unroll
-  for (int step = 0; step < kDim / 32; ++step) {
+  for (int step = 0; step < kSteps<kDim>; ++step) {
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {
       const int offset = Codes<16>::load_at(lane % 4, step, l, kKeyRowBytes);
-      words[l] = load_once(reinterpret_cast<const uint4*>(tile.at + offset));
+      words[l] = load_if(reaches<kDim>(step, lane % 4 / 2 * kKeyGroup), tile.at + offset);
     }
 #pragma unroll
     for (int m = 0; m < 2; ++m) {

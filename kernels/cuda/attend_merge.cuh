@@ -39,7 +39,8 @@ __device__ __forceinline__ void merge_warps(Sums<kDim>& sums, float* state) {
     }
     const float excess = -kSumStart * sums.start[i];
 #pragma unroll
-    for (int j = 0; j < kDim / 32; ++j) {
+    for (int j = 0; j < kSteps<kDim>; ++j) {
+      if (!reaches<kDim>(j, 4 * g)) continue;
       const float4 dims{sums.o[2 * j][i] + excess, sums.o[2 * j][2 + i] + excess,
                         sums.o[2 * j + 1][i] + excess, sums.o[2 * j + 1][2 + i] + excess};
       *reinterpret_cast<float4*>(o + column * kStride + 32 * j + 4 * g) = dims;

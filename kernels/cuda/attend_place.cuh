@@ -8,6 +8,17 @@ namespace tq::kernels::cuda {
 
 inline constexpr int kAttendWarps = 4;  // of a block
 
+// Steps of 32 dimensions. A row of 80 ends within its last step: what lies behind is not read, and
+// counts as zero.
+template <int kDim>
+inline constexpr int kSteps = (kDim + 31) / 32;
+
+// Whether a row reaches to this dimension of a step.
+template <int kDim>
+__device__ constexpr bool reaches(int step, int dim) {
+  return kDim % 32 == 0 || 32 * step + dim < kDim;
+}
+
 // Where a lane finds its part of a KV head's tiles, from the start of a block.
 struct LanePlace {
   uint32_t words;

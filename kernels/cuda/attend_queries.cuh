@@ -2,6 +2,7 @@
 // The queries of a pass as B operands of the products with keys, for attend_keys.cuh.
 
 #include "kernels/cuda/attend_codes.cuh"
+#include "kernels/cuda/attend_place.cuh"
 
 namespace tq::kernels::cuda {
 
@@ -17,15 +18,14 @@ inline constexpr int kColumns = 8;
 // none.
 template <int kBits, int kDim, int kQueries>
 struct KeyQueries {
-  static constexpr int kSteps = kDim / 32;
-  uint32_t b[kProducts<kQueries>][kSteps][2];
+  uint32_t b[kProducts<kQueries>][kSteps<kDim>][2];
   float unit[2];  // of columns 2t and 2t + 1: one step of their coefficients, times kScaleUnitRoot
 
   __device__ __forceinline__ void load(const float* row, float scale_log2, int lane) {
     const int g = lane / 4, t = lane % 4;
     float largest = 0.0f;
-    for (int step = 0; step < kSteps; ++step) {
-      for (int e = 0; e < 8 && row != nullptr; ++e) {
+    for (int step = 0; step < kSteps<kDim>; ++step) {
+      for (int e = 0; e < 8 && row != nullptr && reaches<kDim>(step, t / 2 * kKeyGroup); ++e) {
         largest = fmaxf(largest, fabsf(row[key_dim<kBits>(step, t, e)]));
       }
     }
@@ -36,12 +36,12 @@ struct KeyQueries {
 #pragma unroll
     for (int j = 0; j < 2; ++j) unit[j] = __shfl_sync(~0u, one, 4 * (2 * t + j));
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < kSteps<kDim>; ++step) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         uint32_t packed = 0;
 #pragma unroll
-        for (int e = 0; e < 4 && row != nullptr; ++e) {
+        for (int e = 0; e < 4 && row != nullptr && reaches<kDim>(step, t / 2 * kKeyGroup); ++e) {
           const float q = row[key_dim<kBits>(step, t, 4 * half + e)];
           packed |= (static_cast<uint32_t>(__float2int_rn(q * per_unit)) & 0xffu) << 8 * e;
         }
@@ -58,17 +58,17 @@ struct KeyQueries {
 // In bf16, the products are of a query's two parts: its rounding would be the only error.
 template <int kDim, int kQueries>
 struct KeyQueries<16, kDim, kQueries> {
-  static constexpr int kSteps = kDim / 32;
-  uint32_t b[kProducts<kQueries>][kSteps][4];  // 4 pairs of dimensions
+  uint32_t b[kProducts<kQueries>][kSteps<kDim>][4];  // 4 pairs of dimensions
 
   __device__ __forceinline__ void load(const float* row, float scale_log2, int lane) {
 #pragma unroll
-    for (int step = 0; step < kSteps; ++step) {
+    for (int step = 0; step < kSteps<kDim>; ++step) {
 #pragma unroll
       for (int pair = 0; pair < 4; ++pair) {
         const int dim = key_dim<16>(step, lane % 4, 2 * pair);
-        const float x = row != nullptr ? row[dim] * scale_log2 : 0.0f;
-        const float y = row != nullptr ? row[dim + 1] * scale_log2 : 0.0f;
+        const bool has = row != nullptr && reaches<kDim>(step, lane % 4 / 2 * kKeyGroup);
+        const float x = has ? row[dim] * scale_log2 : 0.0f;
+        const float y = has ? row[dim + 1] * scale_log2 : 0.0f;
         const uint32_t high = pack_bf16(x, y);
         const uint32_t low =
             pack_bf16(x - __uint_as_float(high << 16), y - __uint_as_float(high & 0xffff0000u));

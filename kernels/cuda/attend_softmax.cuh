@@ -1,7 +1,7 @@
 #pragma once
 // The online softmax of 8 columns in one warp, between attend_keys.cuh and attend_values.cuh.
 
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/attend_place.cuh"
 
 namespace tq::kernels::cuda {
 
@@ -11,7 +11,8 @@ using Scores = float[2][4];
 // Running softmax of 8 columns, in powers of two: weights are 2^(score - m). This lane's share.
 template <int kDim>
 struct Sums {
-  float o[kDim / 16][4] = {};  // [2j + h][2r + i]: dimension 32j + 4g + 2h + r, column 2t + i
+  float o[2 * kSteps<kDim>][4] =
+      {};  // [2j + h][2r + i]: dimension 32j + 4g + 2h + r, column 2t + i
   float m[2] = {kNone, kNone};
   float l[2] = {};      // of the lane's own tokens
   float start[2] = {};  // o is too large by kSumStart times this
@@ -26,7 +27,7 @@ struct Sums {
       l[i] *= factor;
       start[i] *= factor;
 #pragma unroll
-      for (int part = 0; part < kDim / 16; ++part) {
+      for (int part = 0; part < 2 * kSteps<kDim>; ++part) {
         o[part][i] *= factor;
         o[part][2 + i] *= factor;
       }

@@ -13,7 +13,7 @@ namespace tq::kernels::cuda {
 template <int kBits, int kDim>
 struct ValueTile {
   static constexpr int kGroups = (kDim + kValueGroup - 1) / kValueGroup;
-  uint4 words[kDim / 32][Codes<kBits>::kLoads];
+  uint4 words[kSteps<kDim>][Codes<kBits>::kLoads];
   uint32_t scales[kGroups];  // of tokens 4g to 4g + 3
   uint8_t exponent;
 
@@ -25,11 +25,11 @@ struct ValueTile {
                                        const uint8_t* tile_exponent,
                                        int lane) {
 #pragma unroll
-    for (int j = 0; j < kDim / 32; ++j) {
+    for (int j = 0; j < kSteps<kDim>; ++j) {
 #pragma unroll
       for (int l = 0; l < Codes<kBits>::kLoads; ++l) {
         const int offset = Codes<kBits>::load_at(lane % 4, 0, l, 4 * kDim) + 128 * j;
-        words[j][l] = load_once(reinterpret_cast<const uint4*>(at + offset));
+        words[j][l] = load_if(reaches<kDim>(j, lane / 4 * 4), at + offset);
       }
     }
 #pragma unroll
@@ -99,7 +99,7 @@ __device__ __forceinline__ void sum_tile(const ValueTile<kBits, kDim>& tile,
     b[group][1] = permute_bytes(tokens[0], tokens[1], kBits < 4 ? 0x7351 : 0x7632);
   }
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) {
+  for (int j = 0; j < kSteps<kDim>; ++j) {
 #pragma unroll
     for (int h = 0; h < 2; ++h) {
       uint32_t levels[2][kTerms][2];
@@ -143,16 +143,13 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
     b[m][1] = permute_bytes(tokens[0], tokens[1], 0x7632);
   }
 #pragma unroll
-  for (int j = 0; j < kDim / 32; ++j) {
+  for (int j = 0; j < kSteps<kDim>; ++j) {
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {
       const int pair = Codes<16>::row(lane % 4, l);
       const int offset = Codes<16>::load_at(lane % 4, 0, l, 4 * kDim) + 128 * j;
-      words[l] = uint4{0, 0, 0, 0};
-      if (2 * pair < n_tokens) {
-        words[l] = load_once(reinterpret_cast<const uint4*>(tile.at + offset));
-      }
+      words[l] = load_if(2 * pair < n_tokens && reaches<kDim>(j, lane / 4 * 4), tile.at + offset);
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {

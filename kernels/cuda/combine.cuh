@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kCombineThreads) combine(const AttendParams p)
     total = fmaf(weight, l[part * kStride], total);
 #pragma unroll
     for (int i = 0; i < row.kPerLane; ++i) {
-      row.x[i] = fmaf(weight, sums[part * kStride + 32 * i], row.x[i]);
+      if (row.has(i, lane)) row.x[i] = fmaf(weight, sums[part * kStride + 32 * i], row.x[i]);
     }
   }
   const float share = total > 0.0f ? 1.0f / total : 0.0f;
@@ -46,7 +46,9 @@ __global__ void __launch_bounds__(kCombineThreads) combine(const AttendParams p)
   rotate(row, p.rotation, true, lane);
   const size_t at = query_row(p, block, column) * kDim + lane;
 #pragma unroll
-  for (int i = 0; i < row.kPerLane; ++i) store_element(p.out, at + 32 * i, p.out_type, row.x[i]);
+  for (int i = 0; i < row.kPerLane; ++i) {
+    if (row.has(i, lane)) store_element(p.out, at + 32 * i, p.out_type, row.x[i]);
+  }
 }
 
 }  // namespace tq::kernels::cuda

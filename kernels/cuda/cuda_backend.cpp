@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <limits>
+#include <map>
 #include <numbers>
 #include <string>
 #include <utility>
@@ -66,6 +67,7 @@ class CudaBackend final : public DeviceAttention {
   Result<KvArena::Region> allocate_bytes(std::string_view what, uint64_t n_bytes) override {
     return allocate_device(what, n_bytes);
   }
+  Result<void> upload(const KeyBias& bias) override;
   Result<void> write(std::byte* to, std::span<const std::byte> from) override;
   Result<void> read(std::span<std::byte> to, const std::byte* from) override;
   Result<void> wait() override;
@@ -76,6 +78,8 @@ class CudaBackend final : public DeviceAttention {
   Result<CodecView> upload_codec(const quant::RowCodec* codec);
   template <class T>
   Result<const T*> upload_constant(std::span<const T> values);
+  Result<void> upload_table(uint64_t id, std::span<const float> values);
+  Result<KeyBiasView> view_of(const KeyBias* bias) const;
   Result<void> upload_step(std::span<const std::byte> bytes);
   Result<void> grow(Buffer& buffer, std::string_view what, uint64_t n_bytes);
 
@@ -86,7 +90,8 @@ class CudaBackend final : public DeviceAttention {
   RotationView rotation_;
   CodecView k_codec_, v_codec_;
   std::vector<KvArena::Region> constants_;
-  KvArena::Region bad_{nullptr, nullptr};  // SealParams::bad, in pinned memory
+  std::map<uint64_t, const float*> tables_;  // of key biases, by their ids
+  KvArena::Region bad_{nullptr, nullptr};    // SealParams::bad, in pinned memory
   StepUpload upload_;
   std::vector<Staging> staging_;
   size_t next_staging_ = 0;
@@ -152,6 +157,31 @@ Result<CodecView> CudaBackend::upload_codec(const quant::RowCodec* codec) {
   TQ_ASSIGN(view.cells, upload_constant(std::span<const uint32_t>(tables.cells)));
   TQ_ASSIGN(view.codes, upload_constant(std::span<const uint8_t>(tables.codes)));
   return view;
+}
+
+Result<void> CudaBackend::upload_table(uint64_t id, std::span<const float> values) {
+  if (tables_.contains(id)) return {};
+  TQ_ASSIGN(const float* const there, upload_constant(values));
+  tables_.emplace(id, there);
+  return {};
+}
+
+Result<void> CudaBackend::upload(const KeyBias& bias) {
+  TQ_TRY(upload_table(bias.turns().id(), bias.turns().values()));
+  return upload_table(bias.id(), bias.tiles());
+}
+
+Result<KeyBiasView> CudaBackend::view_of(const KeyBias* bias) const {
+  if (bias == nullptr) return KeyBiasView{};
+  const auto tiles = tables_.find(bias->id());
+  if (tiles == tables_.end()) {
+    return Error{Code::kInvalidArgument, "was not uploaded to the device", "key_bias"};
+  }
+  const TileTurns& turns = bias->turns();
+  return KeyBiasView{.tiles = tiles->second,
+                     .turns = tables_.at(turns.id()),
+                     .n_pairs = turns.n_pairs(),
+                     .interleaved = turns.pairs().interleaved};
 }
 
 Result<KvArena> CudaBackend::allocate(PoolSizes sizes) {
@@ -257,9 +287,7 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_CHECK(call.plan == &plan_, "attend_to() needs the last plan()");
   TQ_TRY(check_attend_inputs(call, plan_.value, options_.n_heads));
-  if (call.key_bias != nullptr) {
-    return Error{Code::kUnsupported, "the CUDA backend adds no key bias", "--backend"};
-  }
+  TQ_ASSIGN(const KeyBiasView bias, view_of(call.key_bias));
   auto* const rotated = reinterpret_cast<float*>(q_.region.get());
   TQ_TRY(launch_rotate({.rotation = rotation_,
                         .rows = call.q.data(),
@@ -281,6 +309,8 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
                         .n_heads = options_.n_heads,
                         .scale_log2 = call.scale * std::numbers::log2e_v<float>,
                         .q = rotated,
+                        .bias = bias,
+                        .plain_q = call.q.data(),
                         .out_type = type,
                         .out = out,
                         .states = reinterpret_cast<float*>(states_.region.get())},
@@ -309,10 +339,6 @@ Result<std::unique_ptr<DeviceAttention>> make_device_attention(const AttentionOp
                                                                Stream stream) {
   TQ_TRY(check_options(options));
   TQ_ASSIGN(cpu::StoreCodec store, cpu::StoreCodec::create(options));
-  if (options.shape.head_dim == 80) {
-    return Error{Code::kUnsupported, "the CUDA backend has head_dim 64, 96, 128 and 256, not 80",
-                 "head_dim"};
-  }
   if (store.layout().hot_bytes() > std::numeric_limits<uint32_t>::max()) {
     return Error{Code::kUnsupported, "a block's layer exceeds 4 GiB", "block_tokens"};
   }

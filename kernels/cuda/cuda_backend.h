@@ -11,7 +11,7 @@
 namespace tq::kernels::cuda {
 
 // stream: null for the legacy default stream, which LibTorch works on unless told otherwise.
-// Errors: head_dim not 64, 96, 128 or 256; no device.
+// Errors: a layout that is refused; no device.
 Result<std::unique_ptr<DeviceAttention>> make_device_attention(const AttentionOptions& options,
                                                                Stream stream);
 

@@ -42,6 +42,7 @@ template <class Launch>
 Result<void> for_head_dim(int head_dim, Launch launch) {
   switch (head_dim) {
     case 64: return launch.template operator()<64>();
+    case 80: return launch.template operator()<80>();
     case 96: return launch.template operator()<96>();
     case 128: return launch.template operator()<128>();
     case 256: return launch.template operator()<256>();

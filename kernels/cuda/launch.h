@@ -160,6 +160,14 @@ constexpr size_t attend_state_floats(int head_dim) {
   return static_cast<size_t>(kAttendQueries) * static_cast<size_t>(head_dim + 2);
 }
 
+// kernels/key_bias.h in one layer. No tiles: none.
+struct KeyBiasView {
+  const float* tiles = nullptr;  // [n_kv_heads, head_dim, 32], of tokens 0 to 31
+  const float* turns = nullptr;  // [tile, 2, n_pairs]: cosines, then sines, of a tile's position
+  int32_t n_pairs = 0;
+  bool interleaved = false;
+};
+
 struct AttendParams {
   StoreView store;
   RotationView rotation;
@@ -174,6 +182,8 @@ struct AttendParams {
   int32_t n_heads = 0;
   float scale_log2 = 0.0f;   // softmax scale * log2(e): scores are powers of two
   const float* q = nullptr;  // [n_tokens, n_heads, head_dim], rotated
+  KeyBiasView bias;
+  const float* plain_q = nullptr;  // with a bias: the same, not rotated
   ElementType out_type = ElementType::kF32;
   void* out = nullptr;      // the same shape, not rotated
   float* states = nullptr;  // [n_states, attend_state_floats(head_dim)]

@@ -1,5 +1,6 @@
 #pragma once
-// quant::Rotation on a warp: lane l holds coordinates l, l + 32, ... of a row. Additions come in
+// quant::Rotation on a warp: lane l holds coordinates l, l + 32, ... of a row, as far as there are
+// some: of 80, lanes 16 to 31 hold two. Additions come in
 // quant's order, so the bits are the same where the file that includes this does not contract.
 
 #include "kernels/cuda/launch.h"
@@ -8,8 +9,13 @@ namespace tq::kernels::cuda {
 
 template <int kDim>
 struct WarpRow {
-  static constexpr int kPerLane = kDim / 32;
+  static constexpr int kPerLane = (kDim + 31) / 32;
   float x[kPerLane];
+
+  // Whether x[i] of this lane is a coordinate.
+  __device__ static constexpr bool has(int i, int lane) {
+    return kDim % 32 == 0 || 32 * i + lane < kDim;
+  }
 };
 
 // Without its 1/sqrt(dim); distances 1, 2, 4, ...
@@ -52,7 +58,9 @@ __device__ inline void multiply_matrix(WarpRow<kDim>& row, const float* matrix, 
     for (int i = 1; i < row.kPerLane; ++i) factor = l / 32 == i ? row.x[i] : factor;
     factor = __shfl_sync(0xffffffffu, factor, l % 32);
 #pragma unroll
-    for (int i = 0; i < row.kPerLane; ++i) sum.x[i] += matrix[l * kDim + 32 * i + lane] * factor;
+    for (int i = 0; i < row.kPerLane; ++i) {
+      if (row.has(i, lane)) sum.x[i] += matrix[l * kDim + 32 * i + lane] * factor;
+    }
   }
   row = sum;
 }

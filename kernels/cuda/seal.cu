@@ -94,6 +94,7 @@ __device__ void write_keys(const Group& group,
                            uint8_t scale,
                            const Tile& tile,
                            int index,
+                           int head_dim,
                            int lane) {
   auto* const words = reinterpret_cast<uint32_t*>(tile.sealed);
   if constexpr (kBits == 3) {  // 32 coordinates: a word of high bits, then two of low bits
@@ -105,6 +106,10 @@ __device__ void write_keys(const Group& group,
     uint32_t* const at = words + index / 2 * 3 * kTile + lane;
     reinterpret_cast<uint16_t*>(at)[index % 2] = static_cast<uint16_t>(high);
     at[(1 + index % 2) * kTile] = low;
+    if (index % 2 == 0 && (index + 1) * kKeyGroup == head_dim) {  // the layout's padding
+      reinterpret_cast<uint16_t*>(at)[1] = 0;
+      at[2 * kTile] = 0;
+    }
   } else {
     constexpr int kPerWord = 32 / kBits;
     constexpr int kWords = kKeyGroup / kPerWord;
@@ -223,7 +228,7 @@ __device__ void seal_group(const SealParams& params,
   const uint8_t scale = group.search(codec);
   tile.scales[index * kTile + lane] = scale;
   if constexpr (kIsKey) {
-    write_keys<kBits>(group, codec, scale, tile, index, lane);
+    write_keys<kBits>(group, codec, scale, tile, index, head_dim, lane);
   } else {
     write_values<kBits>(group, codec, scale, tile, index, head_dim, lane, shared.stage[index]);
   }

@@ -15,8 +15,5 @@ std::vector<std::string> backends_under_test();
 // One of those, or "scalar". Its spans lie in ordinary memory. Throws where it cannot be made.
 std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
                                                   const AttentionOptions& options);
-// What a backend may refuse.
-bool has_head_dim(std::string_view name, int head_dim);
-bool has_key_bias(std::string_view name);
 
 }  // namespace tq::kernels::test

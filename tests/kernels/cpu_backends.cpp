@@ -26,7 +26,4 @@ std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
   return std::move(backend).value();
 }
 
-bool has_head_dim(std::string_view, int) { return true; }
-bool has_key_bias(std::string_view) { return true; }
-
 }  // namespace tq::kernels::test

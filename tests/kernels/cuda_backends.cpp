@@ -25,7 +25,4 @@ std::unique_ptr<PagedAttention> make_test_backend(std::string_view name,
   return mirror(need(cuda::make_device_attention(options, nullptr)));
 }
 
-bool has_head_dim(std::string_view name, int head_dim) { return name != "cuda" || head_dim != 80; }
-bool has_key_bias(std::string_view name) { return name != "cuda"; }
-
 }  // namespace tq::kernels::test

@@ -98,7 +98,7 @@ struct Device {
 TEST_CASE("rows of 16 bits are those of fp32, rounded once", "[device]") {
   INFO("seed " << kSeed);
   quant::Rng rng(kSeed, quant::RngStream::kData);
-  for (const int head_dim : {64, 96}) {
+  for (const int head_dim : {64, 80}) {
     Device device(head_dim);
     const size_t n_kv = static_cast<size_t>(kRows) * 2 * static_cast<size_t>(head_dim);
     std::vector<float> v = gaussian(rng, n_kv);
@@ -120,6 +120,22 @@ TEST_CASE("rows of 16 bits are those of fp32, rounded once", "[device]") {
     CHECK(n_infinite > 0);
     CHECK(n_infinite < whole.size());
   }
+}
+
+TEST_CASE("a key bias that was not uploaded is refused", "[device]") {
+  Device device(64);
+  const TileTurns turns({.frequencies = std::vector<float>(32, 0.1f)}, 128);
+  const KeyBias bias = need(KeyBias::create(std::vector<float>(128, 1.0f), 2, turns));
+  const KeyBias other = need(KeyBias::create(std::vector<float>(128, 1.0f), 2, turns));
+  REQUIRE(device.backend->upload(other).ok());
+  std::vector<float> q(static_cast<size_t>(kRows) * kHeads * 64);
+  const auto refused = device.backend->attend({.plan = device.plan,
+                                               .arena = &device.arena,
+                                               .scale = 0.125f,
+                                               .key_bias = &bias,
+                                               .q = q,
+                                               .out = q});
+  CHECK(refused.error().where == "key_bias");
 }
 
 TEST_CASE("a row that cannot be sealed is told by the next call that waits, once", "[device]") {

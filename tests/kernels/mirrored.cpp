@@ -52,6 +52,7 @@ class Mirrored final : public PagedAttention {
 
   Result<void> attend(const AttendCall& call) override {
     TQ_TRY(check_arena(layout(), call.arena));
+    if (call.key_bias != nullptr) TQ_TRY(device_->upload(*call.key_bias));
     TQ_TRY(to_device(*call.arena));
     TQ_ASSIGN(const KvArena::Region q, rows_on_device(call.q));
     TQ_ASSIGN(const KvArena::Region out, rows_on_device(std::span<const float>(call.out)));

@@ -89,9 +89,7 @@ TEST_CASE("random steps, seals and reused blocks equal the oracle", "[simulation
     double worst = 0.0;
     for (int run = 0; run < (name == "scalar" ? 3 : 12); ++run) {
       WorldOptions options = random_options(name, rng);
-      int& head_dim = options.attention.shape.head_dim;
-      if (!has_head_dim(name, head_dim)) head_dim = 96;
-      if (!has_key_bias(name)) options.key_bias = 0.0f;
+      const int head_dim = options.attention.shape.head_dim;
       INFO(name << " run " << run << " " << to_string(options.attention.kv.formats) << " head_dim "
                 << head_dim << " " << to_string(options.data));
       const double ratio = simulate(options, 40, rng);

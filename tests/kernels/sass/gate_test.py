@@ -89,6 +89,23 @@ class Gate(unittest.TestCase):
         leave = SEALED + [f"@P2 CALL.REL.NOINC 0x{16 * (n + 2):x}"]  # as ptxas leaves a loop
         self.assertEqual(messages(resources(), kernel_text(leave)), [])
 
+    def test_bias(self):
+        # Its loops are within those of tiles, and have instructions of their own.
+        biased = MANGLED.replace("6attendILi4ELi4ELi64ELi4E", "13attend_biasedILi4ELi4ELi64E")
+        limits = (gate.Limit("attend_biased<*,*,64>", "*", 128, 11008, 255, 2, 0, 0),)
+        budgets = {(4, 4, 64, 8): 60, ("hot", 16, 64, 8): 60}
+        products = ["IMMA.16832.S8.S8 R8, R4, R6, RZ"] * 24
+        hot = ["LDG.E.128.CONSTANT R4, [R2.64]"] * 16 + ["HMMA.16816.F32.BF16 R8, R4, R6, R8"] * 24
+        sums = ["FFMA R1, R2, R3, R1"] * gate.BIAS_INSTRUCTIONS
+        for n_more, said in ((20, []), (60, ["sealed tiles has"])):
+            body = SEALED[:4] + products
+            body += loop(1 + len(body), sums[:-n_more] + ["FADD R1, R2, R3"] * 2 * n_more)
+            text = kernel_text(body, hot).replace(MANGLED, biased)
+            found = messages(resources().replace(MANGLED, biased), text, limits, budgets)
+            self.assertEqual(len(found), len(said), found)
+            for message, part in zip(found, said):
+                self.assertIn(part, message)
+
     def test_tables(self):
         self.expect("no line in limits.txt", resources(), kernel_text(), limits=())
         self.expect("no budget", resources(), kernel_text(), budgets={(4, 4, 64, 4): 60})

@@ -72,7 +72,7 @@ def loops_by_kernel(kernels):
     for kernel in kernels:
         measured = gate.measure(kernel, [])
         k_bits, v_bits, dim, queries = gate.attend_sizes(measured.name) or (0, 1, 0, 0)
-        if k_bits == v_bits and dim == DIM:
+        if k_bits == v_bits and dim == DIM and not gate.is_biased(measured.name):
             found.setdefault((k_bits, queries), {})[kernel.arch] = measured.loops[0]
     return found
 

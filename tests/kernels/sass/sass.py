@@ -122,8 +122,8 @@ def dominators(edges, before):
     return immediate
 
 
-def loops(code):
-    """Innermost loops, by address."""
+def loops(code, *opcodes):
+    """Innermost loops, by address; with opcodes, the innermost of those that hold one of them."""
     if not code:
         return []
     blocks, edges = flow(code)
@@ -147,10 +147,12 @@ def loops(code):
                 if at not in body:
                     body.add(at)
                     todo.extend(n for n in before[at] if n in immediate)
-    inner = [body for head, body in bodies.items()
-             if not any(other in body for other in bodies if other != head)]
-    return sorted((Loop([i for block in sorted(body) for i in blocks[block]]) for body in inner),
-                  key=lambda loop: loop.instructions[0].address)
+    found = {head: Loop([i for block in sorted(body) for i in blocks[block]])
+             for head, body in bodies.items()}
+    chosen = [head for head, loop in found.items() if not opcodes or loop.count(*opcodes)]
+    inner = [found[head] for head in chosen
+             if not any(other in bodies[head] for other in chosen if other != head)]
+    return sorted(inner, key=lambda loop: loop.instructions[0].address)
 
 
 def parse(resource_text, sass_text):

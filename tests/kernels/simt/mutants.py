@@ -19,6 +19,8 @@ WHOLE = "scores of whole queries have no error of their own"  # all formats of k
 THREE = "blocks of three tiles"
 PEAKED = "sealed values with nearly all the weight"
 PARTS = "several parts: contexts of more than 1024 tokens"
+ALL = "every pair of formats and head_dim equals the oracle"  # bf16 first, at 64 and 80
+BIAS = "a key bias adds its share to the scores, wherever the key lies"  # tq4 first
 HALVES = "rows of 16 bits are those of fp32, rounded once"
 BAD_ROW = "a row that cannot be sealed is told by the next call that waits, once"
 
@@ -33,7 +35,12 @@ MUTANTS = [
     ("the second round takes the first one's signs", "rotation.cuh",
      "rotation.signs + round * kDim", "rotation.signs", "append", APPEND),
 
+    ("lanes without a coordinate of 80 write one", "rotation.cuh",
+     "|| 32 * i + lane < kDim", "|| 32 * i + lane < 96", "append", APPEND),
+
     # Sealing.
+    ("padding of 3 bits is left as it was", "seal.cu",
+     "      at[2 * kTile] = 0;\n", "", "seal", SEAL),
     ("a row with NaN is not told", "seal.cu", "    *params.bad = 1;\n", "", "seal", BAD_ROW),
     ("codes are read before the warp has staged them", "seal.cu",
      "  __syncwarp();\n", "", "seal", SEAL),
@@ -119,6 +126,38 @@ MUTANTS = [
      "<= position[i % 2]", "< position[i % 2]", "attend_k4", ODD),
     ("a query sees the keys behind it", "attend.cuh",
      "scores[m][i] = seen ? scores[m][i] : -INFINITY;", "(void)seen;", "attend_k4", ODD),
+
+    # Rows that end within a step.
+    ("a row of 80 is taken for one of 96", "attend_place.cuh",
+     "|| 32 * step + dim < kDim", "|| 32 * step + dim < 96", "attend_k16", ALL),
+    ("the last four dimensions of 80 are dropped", "attend_merge.cuh",
+     "reaches<kDim>(j, 4 * g)", "reaches<kDim>(j, 4 * g + 4)", "attend_k16", ALL),
+
+    # Key biases.
+    ("queries are turned the other way", "attend_bias.cuh",
+     "a.x[n] * c + b.x[n] * s", "a.x[n] * c - b.x[n] * s", "attend_k4", BIAS),
+    ("dimensions that do not turn are left out", "attend_bias.cuh",
+     "2 * bias.n_pairs + lane; j < kDim; j += 32) turned[j] = plain[j]",
+     "2 * bias.n_pairs + lane; j < kDim; j += 32) turned[j] = {}", "attend_k4", BIAS),
+    ("pairs lie apart where they are neighbours", "attend_bias.cuh",
+     "first + (bias.interleaved ? 1 : bias.n_pairs)", "first + bias.n_pairs", "attend_k4", BIAS),
+    ("all heads take the first one's bias", "attend_bias.cuh",
+     "static_cast<size_t>(kv_head) * kDim * kTile", "size_t{0}", "attend_k4", BIAS),
+    ("a bias is not scaled", "attend_bias.cuh",
+     "fmaf(share, p.scale_log2, scores[m][i])", "scores[m][i] + share", "attend_k4", BIAS),
+    ("a bias is read before all lanes have summed it", "attend_bias.cuh",
+     "  turned[lane] = sum;\n  __syncwarp();\n", "  turned[lane] = sum;\n", "attend_k4", BIAS),
+    ("sums of a bias replace queries that are still read", "attend_bias.cuh",
+     "  __syncwarp();\n  turned[lane] = sum;\n", "  turned[lane] = sum;\n", "attend_k4", BIAS),
+    ("queries are turned before the block has loaded them", "attend_bias.cuh",
+     "  __syncthreads();\n", "", "attend_k4", BIAS),
+    ("all tiles of a block turn as its first", "attend.cuh",
+     "+ kTile * in_block;", ";", "attend_k4", BIAS),
+    ("sealed tiles turn as the first sequence's", "attend.cuh",
+     "sealed_first[n_before + block]", "sealed_first[block]", "attend_k4", RAGGED),
+    ("hot tiles turn by none", "attend.cuh",
+     "add_bias<kDim>(p, queries.kv_head, start, lane, scores)",
+     "add_bias<kDim>(p, queries.kv_head, 0, lane, scores)", "attend_k4", BIAS),
 
     # The running softmax.
     ("totals are not rescaled", "attend_softmax.cuh",
