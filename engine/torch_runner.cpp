@@ -126,11 +126,12 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineCon
   TQ_ASSIGN(auto attention, kernels::make_device_backend(
                                 kBackend, attention_options(config, source.spec()), stream));
   TQ_ASSIGN(machine->layers, kernels::make_device_layers(kBackend, stream));
-  TQ_ASSIGN(auto decoder, models::make_device_decoder(source,
-                                                      {.attention = attention.get(),
-                                                       .layers = machine->layers.get(),
-                                                       .device = machine->device.get()},
-                                                      config.dtype));
+  TQ_ASSIGN(auto decoder, models::make_device_decoder(
+                              source,
+                              {.attention = attention.get(),
+                               .layers = machine->layers.get(),
+                               .device = machine->device.get()},
+                              {.dtype = config.dtype, .positions_max = config.context_max}));
   TQ_ASSIGN(auto arena, attention->allocate(pools));
   return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(machine), std::move(attention),
                                                       std::move(arena), std::move(decoder)));

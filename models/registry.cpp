@@ -21,7 +21,7 @@ struct Family {
                                            const DecoderOptions&);
   Result<std::unique_ptr<Decoder>> (*make_on_device)(const WeightSource&,
                                                      const DeviceKernels&,
-                                                     ComputeType);
+                                                     const DeviceDecoderOptions&);
 };
 
 constexpr std::array kFamilies{
@@ -57,11 +57,11 @@ Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
 
 Result<std::unique_ptr<Decoder>> make_device_decoder(const WeightSource& source,
                                                      const DeviceKernels& kernels,
-                                                     ComputeType dtype) {
+                                                     const DeviceDecoderOptions& options) {
   TQ_CHECK(kernels.attention != nullptr && kernels.layers != nullptr && kernels.device != nullptr,
            "a decoder needs kernels");
   TQ_ASSIGN(const Family family, find_family(source));
-  return family.make_on_device(source, kernels, dtype);
+  return family.make_on_device(source, kernels, options);
 }
 
 }  // namespace tq::models

@@ -106,7 +106,7 @@ void AttendPlan::build(const PagedBatch& batch, const AttendGeometry& geometry) 
   n_small_items = 0;
   n_states = 0;
   for (size_t seq = 0; seq < static_cast<size_t>(batch.n_seqs); ++seq) {
-    if (n_rows_of(batch, seq) * geometry.group > kFewQueries) {
+    if (geometry.has_rows && n_rows_of(batch, seq) * geometry.group > kFewQueries) {
       add_row_items(batch, seq, geometry);
     } else {
       add_items(batch, seq, geometry);

@@ -18,7 +18,8 @@ namespace tq::kernels::cuda {
 struct AttendGeometry {
   int block_tokens = 0;
   int n_kv_heads = 0;
-  int group = 0;  // query heads per KV head
+  int group = 0;         // query heads per KV head
+  bool has_rows = true;  // row_items may be used
 };
 
 struct AttendPlan {

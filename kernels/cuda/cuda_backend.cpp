@@ -35,15 +35,36 @@ struct Staging {
   Mark copied;
 };
 
+// An AttendPlan, and where its lists lie on the device.
+struct Cut {
+  AttendPlan plan;
+  size_t items = 0;  // bytes from the start of the step's upload
+  size_t row_items = 0;
+  size_t blocks = 0;
+
+  void add_to(StepUpload& upload) {
+    items = upload.add(std::span<const AttendItem>(plan.items));
+    row_items = upload.add(std::span<const AttendItem>(plan.row_items));
+    blocks = upload.add(std::span<const QueryBlock>(plan.blocks));
+  }
+  void describe(const std::byte* uploaded, AttendParams& params) const {
+    params.items = reinterpret_cast<const AttendItem*>(uploaded + items);
+    params.n_items = static_cast<int32_t>(plan.items.size());
+    params.n_small_items = plan.n_small_items;
+    params.row_items = reinterpret_cast<const AttendItem*>(uploaded + row_items);
+    params.n_row_items = static_cast<int32_t>(plan.row_items.size());
+    params.blocks = reinterpret_cast<const QueryBlock*>(uploaded + blocks);
+    params.n_blocks = static_cast<int32_t>(plan.blocks.size());
+  }
+};
+
 class Plan final : public AttnPlan {
  public:
   const PagedBatch& batch() const noexcept override { return value; }
   PagedBatch value;
   StepView view;
-  AttendPlan attention;
-  const AttendItem* items = nullptr;  // of `attention`, on the device
-  const AttendItem* row_items = nullptr;
-  const QueryBlock* blocks = nullptr;
+  Cut attention;
+  Cut biased;  // of layers with a key bias, if there are any: attend_rows.cuh adds none
 };
 
 class CudaBackend final : public DeviceAttention {
@@ -224,23 +245,24 @@ Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena
   TQ_TRY(check_batch(batch, arena, written_));
   plan_.value = batch;
   upload_.build(batch, layout().block_tokens());
-  AttendPlan& attention = plan_.attention;
-  attention.build(batch, {.block_tokens = layout().block_tokens(),
+  AttendGeometry geometry{.block_tokens = layout().block_tokens(),
                           .n_kv_heads = view_.n_kv_heads,
-                          .group = options_.n_heads / view_.n_kv_heads});
-  const size_t items = upload_.add(std::span<const AttendItem>(attention.items));
-  const size_t row_items = upload_.add(std::span<const AttendItem>(attention.row_items));
-  const size_t blocks = upload_.add(std::span<const QueryBlock>(attention.blocks));
+                          .group = options_.n_heads / view_.n_kv_heads};
+  plan_.attention.plan.build(batch, geometry);
+  plan_.attention.add_to(upload_);
+  int32_t n_states = plan_.attention.plan.n_states;
+  if (!tables_.empty()) {
+    geometry.has_rows = false;
+    plan_.biased.plan.build(batch, geometry);
+    plan_.biased.add_to(upload_);
+    n_states = std::max(n_states, plan_.biased.plan.n_states);
+  }
   TQ_TRY(upload_step(upload_.bytes()));
   plan_.view = upload_.view(step_.region.get());
-  plan_.items = reinterpret_cast<const AttendItem*>(step_.region.get() + items);
-  plan_.row_items = reinterpret_cast<const AttendItem*>(step_.region.get() + row_items);
-  plan_.blocks = reinterpret_cast<const QueryBlock*>(step_.region.get() + blocks);
   const auto dim = static_cast<size_t>(view_.head_dim);
   const size_t q_floats =
       static_cast<size_t>(batch.n_tokens) * static_cast<size_t>(options_.n_heads) * dim;
-  const size_t state_floats =
-      static_cast<size_t>(attention.n_states) * attend_state_floats(view_.head_dim);
+  const size_t state_floats = static_cast<size_t>(n_states) * attend_state_floats(view_.head_dim);
   TQ_TRY(grow(q_, "queries", q_floats * sizeof(float)));
   TQ_TRY(grow(states_, "partial attention", state_floats * sizeof(float)));
   return &plan_;
@@ -296,25 +318,19 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
                         .head_dim = view_.head_dim,
                         .inverse = false},
                        stream_));
-  return launch_attend({.store = in_layer(view_, *call.arena, call.layer),
-                        .rotation = rotation_,
-                        .step = plan_.view,
-                        .items = plan_.items,
-                        .n_items = static_cast<int32_t>(plan_.attention.items.size()),
-                        .n_small_items = plan_.attention.n_small_items,
-                        .row_items = plan_.row_items,
-                        .n_row_items = static_cast<int32_t>(plan_.attention.row_items.size()),
-                        .blocks = plan_.blocks,
-                        .n_blocks = static_cast<int32_t>(plan_.attention.blocks.size()),
-                        .n_heads = options_.n_heads,
-                        .scale_log2 = call.scale * std::numbers::log2e_v<float>,
-                        .q = rotated,
-                        .bias = bias,
-                        .plain_q = call.q.data(),
-                        .out_type = type,
-                        .out = out,
-                        .states = reinterpret_cast<float*>(states_.region.get())},
-                       stream_);
+  AttendParams params{.store = in_layer(view_, *call.arena, call.layer),
+                      .rotation = rotation_,
+                      .step = plan_.view,
+                      .n_heads = options_.n_heads,
+                      .scale_log2 = call.scale * std::numbers::log2e_v<float>,
+                      .q = rotated,
+                      .bias = bias,
+                      .plain_q = call.q.data(),
+                      .out_type = type,
+                      .out = out,
+                      .states = reinterpret_cast<float*>(states_.region.get())};
+  (call.key_bias == nullptr ? plan_.attention : plan_.biased).describe(step_.region.get(), params);
+  return launch_attend(params, stream_);
 }
 
 Result<void> CudaBackend::write(std::byte* to, std::span<const std::byte> from) {

@@ -45,8 +45,8 @@ __device__ __forceinline__ void add_terms(const uint32_t (&levels)[kTerms][2],
   }
 }
 
-// 32 levels of a row of codes, as key_levels() and value_levels() order them. word_at(row): the
-// word of that row of words.
+// 32 levels of a row of codes, as key_levels() and value_levels() order them. word_at(t, row): that
+// row's word, for lane t's part.
 template <int kBits, class WordAt, class Levels>
 __device__ __forceinline__ void read_levels(WordAt word_at,
                                             Levels levels_of,
@@ -55,7 +55,7 @@ __device__ __forceinline__ void read_levels(WordAt word_at,
   for (int t = 0; t < 4; ++t) {
     uint32_t words[Codes<kBits>::kLoads];
 #pragma unroll
-    for (int l = 0; l < Codes<kBits>::kLoads; ++l) words[l] = word_at(Codes<kBits>::row(t, l));
+    for (int l = 0; l < Codes<kBits>::kLoads; ++l) words[l] = word_at(t, Codes<kBits>::row(t, l));
     uint32_t levels[Codes<kBits>::kTerms][2];
     levels_of(words, t, levels);
     add_terms<Codes<kBits>::kTerms>(levels, bytes[t]);
@@ -83,23 +83,28 @@ __device__ __forceinline__ void decode_keys(const HalfView& half,
       books[book] = table_of_book<kBits>(half, book);
     }
     const float unit = level_unit<kBookBits>(exponent);
-    for (int step = warp; step < kDim / 32; step += kRowWarps) {
-      uint32_t own_scales[2];
-      float factors[2];
+    for (int step = warp; step < kSteps<kDim>; step += kRowWarps) {
+      uint32_t own_scales[2] = {};
+      float factors[2] = {};
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
+        if (!reaches<kDim>(step, i * kKeyGroup)) continue;
         own_scales[i] = scales[(2 * step + i) * kTile + lane];
         factors[i] = scale_value<kBookBits>(own_scales[i], 0) * kScaleUnit * unit;
       }
       uint32_t bytes[4][2];
       read_levels<kBits>(
-          [&](int row) { return words[(Codes<kBits>::kStepRows * step + row) * kTile + lane]; },
+          [&](int t, int row) {
+            if (!reaches<kDim>(step, t / 2 * kKeyGroup)) return 0u;
+            return words[(Codes<kBits>::kStepRows * step + row) * kTile + lane];
+          },
           [&](const auto& of_row, int t, auto& levels) {
             key_levels<kBits>(of_row, t, table_of<kBits>(own_scales[t / 2], books), levels);
           },
           bytes);
 #pragma unroll
       for (int pair = 0; pair < 16; ++pair) {
+        if (!reaches<kDim>(step, 2 * pair)) continue;
         const float factor = factors[pair / 8];
         float x, y;  // of the dimensions 2 pair and 2 pair + 1, see key_dim()
         if constexpr (kBits >= 4) {
@@ -140,7 +145,7 @@ __device__ __forceinline__ void decode_values(const HalfView& half,
     const Table<kBits> table = table_of_book<kBits>(half, 0);
     for (int dim = thread; dim < kDim; dim += kRowThreads) {
       uint32_t bytes[4][2];
-      read_levels<kBits>([&](int row) { return words[row * kDim + dim]; },
+      read_levels<kBits>([&](int, int row) { return words[row * kDim + dim]; },
                          [&](const auto& of_row, int t, auto& levels) {
                            value_levels<kBits>(of_row, t, table, levels);
                          },

@@ -319,7 +319,6 @@ Result<void> launch_heads(const HeadsCall& call, Stream stream) {
       return run_kernel(heads_kernel<kType, kDim>, grid, stream, call);
     });
   };
-  if (call.head_dim == 80) return launch.template operator()<80>();
   return for_head_dim(call.head_dim, launch);
 }
 

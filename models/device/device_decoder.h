@@ -20,10 +20,16 @@ struct DeviceKernels {
   const TorchDevice* device = nullptr;
 };
 
+struct DeviceDecoderOptions {
+  ComputeType dtype = ComputeType::kAuto;
+  float key_bias_min = DecoderOptions{}.key_bias_min;  // as there
+  int64_t positions_max = 0;                           // as there
+};
+
 // Errors as make_decoder()'s.
 Result<std::unique_ptr<Decoder>> make_device_decoder(const WeightSource& source,
                                                      const DeviceKernels& kernels,
-                                                     ComputeType dtype);
+                                                     const DeviceDecoderOptions& options);
 
 // Bytes of activations beside the weights, of steps of so many rows and logits.
 uint64_t device_workspace_bytes(const ModelSpec& spec,

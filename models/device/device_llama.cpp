@@ -1,5 +1,6 @@
 #include "models/device/device_llama.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -19,8 +20,10 @@ using kernels::ElementType;
 
 struct Layer {
   at::Tensor attention_norm;
-  DeviceLinear qkv;   // q, k and v stacked
-  at::Tensor q_norm;  // undefined: heads are not normed
+  DeviceLinear qkv;                            // q, k and v stacked
+  at::Tensor bias;                             // of qkv; undefined: none
+  std::unique_ptr<kernels::KeyBias> key_bias;  // the keys' part, where the store is kept without it
+  at::Tensor q_norm;                           // undefined: heads are not normed
   at::Tensor k_norm;
   DeviceLinear out;
   at::Tensor mlp_norm;
@@ -62,7 +65,7 @@ class DeviceLlama final : public Decoder {
  public:
   static Result<std::unique_ptr<DeviceLlama>> load(const WeightSource& source,
                                                    const DeviceKernels& kernels,
-                                                   ComputeType dtype);
+                                                   const DeviceDecoderOptions& options);
 
   const ModelSpec& spec() const noexcept override { return spec_; }
   uint64_t weight_bytes() const noexcept override { return weight_bytes_; }
@@ -79,12 +82,16 @@ class DeviceLlama final : public Decoder {
     at::Tensor hidden, normed, branch;
   };
 
-  DeviceLlama(const WeightSource& source, const DeviceKernels& kernels, ElementType type);
+  DeviceLlama(const WeightSource& source,
+              const DeviceKernels& kernels,
+              const DeviceDecoderOptions& options);
   Result<at::Tensor> load_norm(const WeightSource& source, const std::string& name, int64_t size);
   Result<DeviceLinear> load_linear(const WeightSource& source,
                                    const std::vector<std::string>& stems,
-                                   int64_t n_inputs,
-                                   bool with_bias = false);
+                                   int64_t n_inputs);
+  Result<void> load_bias(const WeightSource& source,
+                         const std::vector<std::string>& stems,
+                         Layer& layer);
   Result<Layer> load_layer(const WeightSource& source, LayerIdx index);
 
   Result<std::span<float>> run(const DecoderInput& input);
@@ -97,8 +104,10 @@ class DeviceLlama final : public Decoder {
   ModelSpec spec_;
   Rope rope_;
   bool interleaved_;
+  DeviceDecoderOptions options_;
   ElementType type_;
   DeviceKernels kernels_;
+  std::unique_ptr<kernels::TileTurns> turns_;  // where a layer keeps its key bias out
   uint64_t weight_bytes_ = 0;
   DeviceLinear embedding_;  // [vocab_size, hidden]
   std::vector<Layer> layers_;
@@ -110,17 +119,25 @@ class DeviceLlama final : public Decoder {
   DeviceRows host_logits_;
 };
 
+// Null of an undefined tensor.
+const float* float_pointer(const at::Tensor& tensor) {
+  return tensor.defined() ? tensor.const_data_ptr<float>() : nullptr;
+}
+
 at::TensorOptions options_of(const DeviceKernels& kernels, ElementType type) {
   return at::TensorOptions().dtype(scalar_type(type)).device(kernels.device->device());
 }
 
-DeviceLlama::DeviceLlama(const WeightSource& source, const DeviceKernels& kernels, ElementType type)
+DeviceLlama::DeviceLlama(const WeightSource& source,
+                         const DeviceKernels& kernels,
+                         const DeviceDecoderOptions& options)
     : spec_(source.spec()),
       rope_(spec_, source.rope_is_interleaved()),
       interleaved_(source.rope_is_interleaved()),
-      type_(type),
+      options_(options),
+      type_(element_type(options.dtype)),
       kernels_(kernels),
-      rows_(spec_, options_of(kernels, ElementType::kF32), options_of(kernels, type)),
+      rows_(spec_, options_of(kernels, ElementType::kF32), options_of(kernels, type_)),
       inputs_(kernels.device->device()),
       host_logits_(
           spec_.vocab_size,
@@ -137,12 +154,37 @@ Result<at::Tensor> DeviceLlama::load_norm(const WeightSource& source,
 
 Result<DeviceLinear> DeviceLlama::load_linear(const WeightSource& source,
                                               const std::vector<std::string>& stems,
-                                              int64_t n_inputs,
-                                              bool with_bias) {
-  TQ_ASSIGN(auto loaded,
-            DeviceLinear::load(source, stems, n_inputs, with_bias, type_, *kernels_.device));
+                                              int64_t n_inputs) {
+  TQ_ASSIGN(auto loaded, DeviceLinear::load(source, stems, n_inputs, type_, *kernels_.device));
   weight_bytes_ += loaded.bytes();
   return loaded;
+}
+
+// As AttentionLayer: large biases of keys stay out of the store.
+Result<void> DeviceLlama::load_bias(const WeightSource& source,
+                                    const std::vector<std::string>& stems,
+                                    Layer& layer) {
+  TQ_ASSIGN(const auto matrices, find_matrices(source, stems, spec_.hidden));
+  TQ_ASSIGN(auto bias, load_biases(source, stems, matrices));
+  const std::span<float> of_keys = std::span(bias).subspan(static_cast<size_t>(q_width(spec_)),
+                                                           static_cast<size_t>(kv_width(spec_)));
+  float largest = 0.0f;
+  for (const float value : of_keys) largest = std::max(largest, std::abs(value));
+  if (largest >= options_.key_bias_min && !spec_.qk_norm) {  // a norm of a biased key is no sum
+    if (!turns_) {
+      turns_ = std::make_unique<kernels::TileTurns>(
+          rope_.pairs(), options_.positions_max > 0 ? options_.positions_max : spec_.context_max);
+      weight_bytes_ += turns_->bytes();
+    }
+    TQ_ASSIGN(auto key_bias, kernels::KeyBias::create(of_keys, spec_.n_kv_heads, *turns_));
+    layer.key_bias = std::make_unique<kernels::KeyBias>(std::move(key_bias));
+    TQ_TRY(kernels_.attention->upload(*layer.key_bias));
+    weight_bytes_ += layer.key_bias->bytes();
+    std::fill(of_keys.begin(), of_keys.end(), 0.0f);
+  }
+  layer.bias = upload_vector(bias, *kernels_.device);
+  weight_bytes_ += layer.bias.nbytes();
+  return {};
 }
 
 Result<Layer> DeviceLlama::load_layer(const WeightSource& source, LayerIdx index) {
@@ -151,10 +193,10 @@ Result<Layer> DeviceLlama::load_layer(const WeightSource& source, LayerIdx index
   Layer layer;
   TQ_ASSIGN(layer.attention_norm,
             load_norm(source, prefix + ".input_layernorm.weight", spec_.hidden));
-  TQ_ASSIGN(
-      layer.qkv,
-      load_linear(source, {attention + ".q_proj", attention + ".k_proj", attention + ".v_proj"},
-                  spec_.hidden, spec_.qkv_bias));
+  const std::vector<std::string> projections{attention + ".q_proj", attention + ".k_proj",
+                                             attention + ".v_proj"};
+  TQ_ASSIGN(layer.qkv, load_linear(source, projections, spec_.hidden));
+  if (spec_.qkv_bias) TQ_TRY(load_bias(source, projections, layer));
   if (spec_.qk_norm) {
     TQ_ASSIGN(layer.q_norm, load_norm(source, attention + ".q_norm.weight", spec_.head_dim));
     TQ_ASSIGN(layer.k_norm, load_norm(source, attention + ".k_norm.weight", spec_.head_dim));
@@ -170,9 +212,9 @@ Result<Layer> DeviceLlama::load_layer(const WeightSource& source, LayerIdx index
 
 Result<std::unique_ptr<DeviceLlama>> DeviceLlama::load(const WeightSource& source,
                                                        const DeviceKernels& kernels,
-                                                       ComputeType dtype) {
+                                                       const DeviceDecoderOptions& options) {
   kernels.device->make_current();
-  std::unique_ptr<DeviceLlama> model(new DeviceLlama(source, kernels, element_type(dtype)));
+  std::unique_ptr<DeviceLlama> model(new DeviceLlama(source, kernels, options));
   const ModelSpec& spec = model->spec_;
   TQ_ASSIGN(model->embedding_, model->load_linear(source, {"model.embed_tokens"}, spec.hidden));
   TQ_ASSIGN(model->final_norm_, model->load_norm(source, "model.norm.weight", spec.hidden));
@@ -223,13 +265,12 @@ Result<void> DeviceLlama::run_attention(const Layer& layer, LayerIdx index, Step
   const at::Tensor v = rows_.v.rows(step.n_rows);
   const at::Tensor attended = rows_.attended.rows(step.n_rows);
   layer.qkv.forward(step.normed, qkv);
-  const bool has_norms = layer.q_norm.defined();
   TQ_TRY(
       kernels_.layers->heads({.type = type_,
                               .qkv = qkv.const_data_ptr(),
-                              .bias = layer.qkv.bias(),
-                              .q_norm = has_norms ? layer.q_norm.const_data_ptr<float>() : nullptr,
-                              .k_norm = has_norms ? layer.k_norm.const_data_ptr<float>() : nullptr,
+                              .bias = float_pointer(layer.bias),
+                              .q_norm = float_pointer(layer.q_norm),
+                              .k_norm = float_pointer(layer.k_norm),
                               .eps = spec_.rms_eps,
                               .positions = step.positions,
                               .inverse_frequencies = inverse_frequencies_.const_data_ptr<float>(),
@@ -253,6 +294,7 @@ Result<void> DeviceLlama::run_attention(const Layer& layer, LayerIdx index, Step
                                      .arena = input.arena,
                                      .layer = index,
                                      .scale = 1.0f / std::sqrt(static_cast<float>(spec_.head_dim)),
+                                     .key_bias = layer.key_bias.get(),
                                      .q = device_span(q),
                                      .out = {}},
                                     type_, attended.data_ptr()));
@@ -330,8 +372,8 @@ Result<std::span<float>> DeviceLlama::run(const DecoderInput& input) {
 
 Result<std::unique_ptr<Decoder>> make_device_llama(const WeightSource& source,
                                                    const DeviceKernels& kernels,
-                                                   ComputeType dtype) {
-  TQ_ASSIGN(std::unique_ptr<DeviceLlama> model, DeviceLlama::load(source, kernels, dtype));
+                                                   const DeviceDecoderOptions& options) {
+  TQ_ASSIGN(std::unique_ptr<DeviceLlama> model, DeviceLlama::load(source, kernels, options));
   return std::unique_ptr<Decoder>(std::move(model));
 }
 

@@ -9,6 +9,6 @@ namespace tq::models {
 
 Result<std::unique_ptr<Decoder>> make_device_llama(const WeightSource& source,
                                                    const DeviceKernels& kernels,
-                                                   ComputeType dtype);
+                                                   const DeviceDecoderOptions& options);
 
 }  // namespace tq::models

@@ -57,7 +57,6 @@ at::Tensor upload_vector(const std::vector<float>& values, const TorchDevice& de
 Result<DeviceLinear> DeviceLinear::load(const WeightSource& source,
                                         const std::vector<std::string>& stems,
                                         int64_t n_inputs,
-                                        bool with_bias,
                                         kernels::ElementType type,
                                         const TorchDevice& device) {
   TQ_ASSIGN(const std::vector<WeightView> views, find_matrices(source, stems, n_inputs));
@@ -73,10 +72,6 @@ Result<DeviceLinear> DeviceLinear::load(const WeightSource& source,
     source.release(view);
   }
   loaded.transposed_ = loaded.weight_.t();
-  if (with_bias) {
-    TQ_ASSIGN(const auto bias, load_biases(source, stems, views));
-    loaded.bias_ = upload_vector(bias, device);
-  }
   return loaded;
 }
 
@@ -94,13 +89,7 @@ void DeviceLinear::forward_f32(const at::Tensor& x, at::Tensor& y) const {
   }
 }
 
-const float* DeviceLinear::bias() const {
-  return bias_.defined() ? bias_.const_data_ptr<float>() : nullptr;
-}
-
-uint64_t DeviceLinear::bytes() const {
-  return weight_.nbytes() + (bias_.defined() ? bias_.nbytes() : 0);
-}
+uint64_t DeviceLinear::bytes() const { return weight_.nbytes(); }
 
 uint64_t device_weight_bytes(const WeightSource& source, ComputeType dtype) {
   const auto bytes_each = static_cast<uint64_t>(kernels::element_bytes(element_type(dtype)));

@@ -19,14 +19,12 @@ namespace tq::models {
 kernels::ElementType element_type(ComputeType dtype) noexcept;
 at::ScalarType scalar_type(kernels::ElementType type) noexcept;
 
-// y = x W^T of matrices of the file, stacked, decoded, and rounded to the type. The bias, fp32, is
-// the caller's to add.
+// y = x W^T of matrices of the file, stacked, decoded, and rounded to the type.
 class DeviceLinear {
  public:
   static Result<DeviceLinear> load(const WeightSource& source,
                                    const std::vector<std::string>& stems,
                                    int64_t n_inputs,
-                                   bool with_bias,
                                    kernels::ElementType type,
                                    const TorchDevice& device);
 
@@ -36,14 +34,12 @@ class DeviceLinear {
   void forward_f32(const at::Tensor& x, at::Tensor& y) const;
 
   const at::Tensor& weight() const noexcept { return weight_; }  // [n_outputs, n_inputs]
-  const float* bias() const;                                     // [n_outputs], or null
   int64_t n_outputs() const { return weight_.size(0); }
   uint64_t bytes() const;
 
  private:
   at::Tensor weight_;
   at::Tensor transposed_;  // a view of it
-  at::Tensor bias_;        // undefined: none
 };
 
 // fp32, [size].
