@@ -99,6 +99,12 @@ def vector_loads(name):
     return 2 if name.startswith("swiglu_kernel<") else 0  # gate and up
 
 
+def row_products(name):
+    """HMMA of the one loop of a prefill's kernel, by kernels/cuda/attend_rows_steps.cuh; or None."""
+    rows = re.fullmatch(r"attend_rows<(\d+)>", name)
+    return int(rows.group(1)) // 2 if rows else None
+
+
 def blocks_per_multiprocessor(kernel, limit):
     device = DEVICES[kernel.arch]
     warps = math.ceil(limit.threads / 32)
@@ -125,7 +131,7 @@ class Measured:
 def measure(kernel, limits):
     name = short_name(kernel.name)
     limit = next((limit for limit in limits if limit.fits(name, kernel.arch)), None)
-    opcodes = ("IMMA", "HMMA") if attend_sizes(name) else ()
+    opcodes = ("IMMA", "HMMA") if attend_sizes(name) or row_products(name) else ()
     loops = sass.loops(kernel.instructions, *opcodes)
     return Measured(name, kernel, limit, loops)
 
@@ -164,6 +170,9 @@ def check(measured, budgets):
     n_loads = sass.Loop(kernel.instructions).count("LDG.128")
     if n_loads < vector_loads(measured.name):
         yield f"{n_loads} loads of 16 bytes (at least {vector_loads(measured.name)})"
+    products = row_products(measured.name)
+    if products is not None and [loop.count("HMMA") for loop in measured.loops] != [products]:
+        yield f"its loops have not just {products} HMMA in all"
     sizes = attend_sizes(measured.name)
     if sizes is None:
         spills = measured.spills()
