@@ -64,7 +64,7 @@ class Plan final : public AttnPlan {
   PagedBatch value;
   StepView view;
   Cut attention;
-  Cut biased;  // of layers with a key bias, if there are any: attend_rows.cuh adds none
+  Cut without_rows;  // for layers with a key bias, which attend_rows.cuh does not add
 };
 
 class CudaBackend final : public DeviceAttention {
@@ -251,12 +251,10 @@ Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena
   plan_.attention.plan.build(batch, geometry);
   plan_.attention.add_to(upload_);
   int32_t n_states = plan_.attention.plan.n_states;
-  if (!tables_.empty()) {
-    geometry.has_rows = false;
-    plan_.biased.plan.build(batch, geometry);
-    plan_.biased.add_to(upload_);
-    n_states = std::max(n_states, plan_.biased.plan.n_states);
-  }
+  geometry.has_rows = false;
+  plan_.without_rows.plan.build(batch, geometry);
+  plan_.without_rows.add_to(upload_);
+  n_states = std::max(n_states, plan_.without_rows.plan.n_states);
   TQ_TRY(upload_step(upload_.bytes()));
   plan_.view = upload_.view(step_.region.get());
   const auto dim = static_cast<size_t>(view_.head_dim);
@@ -329,7 +327,8 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
                       .out_type = type,
                       .out = out,
                       .states = reinterpret_cast<float*>(states_.region.get())};
-  (call.key_bias == nullptr ? plan_.attention : plan_.biased).describe(step_.region.get(), params);
+  (call.key_bias == nullptr ? plan_.attention : plan_.without_rows)
+      .describe(step_.region.get(), params);
   return launch_attend(params, stream_);
 }
 
