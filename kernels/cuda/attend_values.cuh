@@ -149,7 +149,10 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
     for (int l = 0; l < 4; ++l) {
       const int pair = Codes<16>::row(lane % 4, l);
       const int offset = Codes<16>::load_at(lane % 4, 0, l, 4 * kDim) + 128 * j;
-      words[l] = load_if(2 * pair < n_tokens && reaches<kDim>(j, lane / 4 * 4), tile.at + offset);
+      words[l] = uint4{0, 0, 0, 0};
+      if (2 * pair < n_tokens && reaches<kDim>(j, lane / 4 * 4)) {
+        words[l] = load_once(reinterpret_cast<const uint4*>(tile.at + offset));
+      }
     }
 #pragma unroll
     for (int h = 0; h < 2; ++h) {

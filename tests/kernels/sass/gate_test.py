@@ -128,6 +128,13 @@ class Sass(unittest.TestCase):
                  "EXIT"]
         self.assertEqual(self.loops_of(lines), [[2, 3]])
 
+    def test_uniform_branch(self):
+        lines = ["MOV R1, R2", "FADD R1, R2, R3", "BRA.U UP0, 0x10", "@P1 BRA 0x0", "EXIT"]
+        self.assertEqual(self.loops_of(lines), [[1, 2]])
+        lines[2:3] = ["BRA.U UP0, 0x30", "FMUL R1, R2, R3"]
+        lines[4] = "@P1 BRA 0x10"
+        self.assertEqual(self.loops_of(lines), [[1, 2, 3, 4]])
+
     def test_blocks_out_of_line(self):
         # What lies behind the end but comes back is of the loop, but not where only diverged warps
         # go there.

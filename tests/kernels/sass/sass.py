@@ -31,6 +31,10 @@ class Instruction:
     def name(self):
         return self.opcode.split(".")[0]
 
+    def always(self):
+        """Whether it runs whatever its predicate, which BRA.U has among its operands."""
+        return not self.predicate and not re.match(r"!?UP", self.operands)
+
     def target(self):
         """Where a BRA or CALL goes, if the text says so."""
         found = re.search(r"(?:^|\s|`\()0x([0-9a-f]+)\)?\s*$", self.operands)
@@ -70,7 +74,7 @@ def flow(code):
     for i, instruction in enumerate(code):
         diverged = ".DIV" in instruction.opcode
         target = index.get(instruction.target())
-        falls = diverged or instruction.predicate or instruction.name not in JUMPS | ENDS
+        falls = diverged or not instruction.always() or instruction.name not in JUMPS | ENDS
         after.append({i + 1} if falls and i + 1 < len(code) else set())
         if target is not None and not diverged:
             after[i].add(target)

@@ -21,6 +21,7 @@ PEAKED = "sealed values with nearly all the weight"
 PARTS = "several parts: contexts of more than 1024 tokens"
 ALL = "every pair of formats and head_dim equals the oracle"  # bf16 first, at 64 and 80
 BIAS = "a key bias adds its share to the scores, wherever the key lies"  # tq4 first
+TURNS = "a key bias turns with the positions of each sequence"
 HALVES = "rows of 16 bits are those of fp32, rounded once"
 BAD_ROW = "a row that cannot be sealed is told by the next call that waits, once"
 
@@ -136,13 +137,11 @@ MUTANTS = [
     # Key biases.
     ("queries are turned the other way", "attend_bias.cuh",
      "a.x[n] * c + b.x[n] * s", "a.x[n] * c - b.x[n] * s", "attend_k4", BIAS),
-    ("dimensions that do not turn are left out", "attend_bias.cuh",
-     "2 * bias.n_pairs + lane; j < kDim; j += 32) turned[j] = plain[j]",
-     "2 * bias.n_pairs + lane; j < kDim; j += 32) turned[j] = {}", "attend_k4", BIAS),
     ("pairs lie apart where they are neighbours", "attend_bias.cuh",
      "first + (bias.interleaved ? 1 : bias.n_pairs)", "first + bias.n_pairs", "attend_k4", BIAS),
     ("all heads take the first one's bias", "attend_bias.cuh",
-     "static_cast<size_t>(kv_head) * kDim * kTile", "size_t{0}", "attend_k4", BIAS),
+     "static_cast<size_t>(kv_head) * kDim * kTile",
+     "static_cast<size_t>(0 * kv_head) * kDim * kTile", "attend_k4", BIAS),
     ("a bias is not scaled", "attend_bias.cuh",
      "fmaf(share, p.scale_log2, scores[m][i])", "scores[m][i] + share", "attend_k4", BIAS),
     ("a bias is read before all lanes have summed it", "attend_bias.cuh",
@@ -152,9 +151,9 @@ MUTANTS = [
     ("queries are turned before the block has loaded them", "attend_bias.cuh",
      "  __syncthreads();\n", "", "attend_k4", BIAS),
     ("all tiles of a block turn as its first", "attend.cuh",
-     "+ kTile * in_block;", ";", "attend_k4", BIAS),
+     "+ kTile * in_block;", "+ 0 * in_block;", "attend_k4", TURNS),
     ("sealed tiles turn as the first sequence's", "attend.cuh",
-     "sealed_first[n_before + block]", "sealed_first[block]", "attend_k4", RAGGED),
+     "sealed_first[n_before + block]", "sealed_first[block]", "attend_k4", TURNS),
     ("hot tiles turn by none", "attend.cuh",
      "add_bias<kDim>(p, queries.kv_head, start, lane, scores)",
      "add_bias<kDim>(p, queries.kv_head, 0, lane, scores)", "attend_k4", BIAS),
