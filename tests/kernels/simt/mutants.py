@@ -177,7 +177,7 @@ MUTANTS = [
     ("all dimensions take the first group's scales", "attend_values.cuh",
      "b[32 * j / kValueGroup]", "b[0]", "attend_k4", RAGGED),
     ("a pair of tokens that is not written is read", "attend_values.cuh",
-     "if (2 * pair < n_tokens)", "if (2 * pair <= n_tokens)", "attend_k4", ODD),
+     "2 * pair < n_tokens &&", "2 * pair <= n_tokens &&", "attend_k4", ODD),
     ("a value is multiplied by its neighbour's scale", "attend_values.cuh",
      "scale_value<0>(tile.scales[group], 2 * m + i / 2)",
      "scale_value<0>(tile.scales[group], 2 * (i / 2) + m)", "attend_k4", PEAKED),
