@@ -100,7 +100,7 @@ def vector_loads(name):
 
 
 def row_products(name):
-    """HMMA of the one loop of a prefill's kernel, by kernels/cuda/attend_rows_steps.cuh; or None."""
+    """HMMA of a prefill kernel's one loop, by kernels/cuda/attend_rows_steps.cuh; or None."""
     rows = re.fullmatch(r"attend_rows<(\d+)>", name)
     return int(rows.group(1)) // 2 if rows else None
 

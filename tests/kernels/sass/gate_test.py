@@ -106,6 +106,16 @@ class Gate(unittest.TestCase):
             for message, part in zip(found, said):
                 self.assertIn(part, message)
 
+    def test_rows(self):
+        rows = MANGLED.replace("6attendILi4ELi4ELi64ELi4E", "11attend_rowsILi64E")
+        limits = (gate.Limit("attend_rows<64>", "*", 128, 9856, 168, 3, 0, 0),)
+        for n, said in ((32, 0), (31, 1), (33, 1)):
+            lines = ["S2R R2, SR_TID.X"]
+            lines += loop(1, ["HMMA.16816.F32.BF16 R8, R4, R6, R8"] * n) + ["EXIT"]
+            text = f"arch = sm_90\n\t\tFunction : {rows}\n" + listing(lines)
+            found = messages(resources().replace(MANGLED, rows), text, limits)
+            self.assertEqual(len(found), said, found)
+
     def test_tables(self):
         self.expect("no line in limits.txt", resources(), kernel_text(), limits=())
         self.expect("no budget", resources(), kernel_text(), budgets={(4, 4, 64, 4): 60})
