@@ -69,6 +69,7 @@ MemoryFacts TorchRunner::memory_facts(const EngineConfig& config,
 struct TorchRunner::Machine {
   std::unique_ptr<kernels::cpu::ThreadPool> pool;  // CPU: attention and linear layers share it
   std::unique_ptr<models::TorchDevice> device;     // else
+  kernels::DeviceAttention* on_device = nullptr;   // the runner's own
   std::unique_ptr<kernels::DeviceLayers> layers;
 };
 
@@ -120,11 +121,18 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineCon
                                                                  const models::WeightSource& source,
                                                                  kernels::PoolSizes pools) {
   constexpr std::string_view kBackend = "cuda";
+  if (config.step_tokens_max > kernels::kDeviceRowsMax) {
+    return Error{Code::kInvalidArgument,
+                 "a step on a device has at most " + std::to_string(kernels::kDeviceRowsMax) +
+                     " tokens, not " + std::to_string(config.step_tokens_max),
+                 "--step-tokens"};
+  }
   auto machine = std::make_unique<Machine>();
   TQ_ASSIGN(machine->device, models::make_cuda_device());
   const kernels::DeviceStream stream = machine->device->stream();
   TQ_ASSIGN(auto attention, kernels::make_device_backend(
                                 kBackend, attention_options(config, source.spec()), stream));
+  machine->on_device = attention.get();
   TQ_ASSIGN(machine->layers, kernels::make_device_layers(kBackend, stream));
   TQ_ASSIGN(auto decoder, models::make_device_decoder(
                               source,
@@ -144,6 +152,7 @@ Result<StepLogits> TorchRunner::run(const StepPlan& plan) {
     return run_checked(plan);
   } catch (
       const std::exception& failure) {  // LibTorch, or no memory: the step fails, not the process
+    if (machine_->on_device != nullptr) TQ_TRY(machine_->on_device->wait());  // is the device lost?
     return Error{Code::kInternal, std::string("model step: ") + failure.what(), ""};
   }
 }

@@ -77,9 +77,12 @@ struct HeadsCall {
   float* v = nullptr;
 };
 
-// Errors name the field: one that is out of range, null or badly aligned. On CUDA a size is a
-// multiple of 8, a norm's at most 16384, rows of such sizes are aligned to 16 bytes, a call has at
-// most 65535 rows, and head_dim is 64, 80, 96, 128 or 256.
+inline constexpr int32_t kDeviceRowsMax = 65535;      // of a call
+inline constexpr int32_t kDeviceSizeStep = 8;         // sizes are multiples of it
+inline constexpr int32_t kDeviceNormSizeMax = 16384;  // of rows that are normed
+
+// Errors name the field: one that is out of range, null or badly aligned (rows: to 16 bytes). On
+// CUDA head_dim is 64, 80, 96, 128 or 256.
 class DeviceLayers {
  public:
   virtual ~DeviceLayers() = default;

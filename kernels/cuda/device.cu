@@ -41,6 +41,8 @@ Result<KvArena::Region> allocate_device(std::string_view what, uint64_t n_bytes)
                 std::to_string(n) + " bytes of device memory for " + std::string(what)));
   KvArena::Region owned(static_cast<std::byte*>(region), release_device);
   TQ_TRY(cu_try(cudaMemset(region, 0, n), "clearing memory"));
+  // The caller's stream may be one that does not wait for the default one.
+  TQ_TRY(cu_try(cudaStreamSynchronize(nullptr), "clearing memory"));
   return Result<KvArena::Region>(std::move(owned));
 }
 

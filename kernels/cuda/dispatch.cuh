@@ -1,11 +1,12 @@
 #pragma once
 // From sizes known at run time to template arguments, and from a kernel to the stream. Host side.
 
-#include <string>
-
 #include "config/result.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/ptx.cuh"
+#if defined(__CUDACC__)
+#include "kernels/cuda/cu_try.cuh"
+#endif
 
 namespace tq::kernels::cuda {
 
@@ -22,11 +23,9 @@ Result<void> run_kernel(void (*kernel)(Params),
                         Params params) {
 #if defined(__CUDACC__)
   void* arguments[] = {&params};
-  const cudaError_t status = cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid.blocks,
-                                              grid.threads, arguments, grid.shared_bytes, stream);
-  if (status == cudaSuccess) return {};
-  return Error{Code::kInternal, std::string("CUDA, launch: ") + cudaGetErrorString(status),
-               "--backend"};
+  return cu_try(cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid.blocks, grid.threads,
+                                 arguments, grid.shared_bytes, stream),
+                "launch");
 #else
   simt::launch({.grid = grid.blocks,
                 .block = grid.threads,

@@ -9,6 +9,7 @@
 
 #include "config/check.h"
 #include "models/device/device_rows.h"
+#include "models/device/device_sizes.h"
 #include "models/device/device_weights.h"
 #include "models/find_weights.h"
 #include "models/rope.h"
@@ -30,10 +31,6 @@ struct Layer {
   DeviceLinear gate_up;  // gate and up stacked
   DeviceLinear down;
 };
-
-int64_t q_width(const ModelSpec& spec) { return int64_t{spec.n_heads} * spec.head_dim; }
-int64_t kv_width(const ModelSpec& spec) { return int64_t{spec.n_kv_heads} * spec.head_dim; }
-int64_t qkv_width(const ModelSpec& spec) { return q_width(spec) + 2 * kv_width(spec); }
 
 // Activations of one step, reused by every layer and step. `type` is that of the matrix products.
 struct LayerRows {
@@ -213,6 +210,7 @@ Result<Layer> DeviceLlama::load_layer(const WeightSource& source, LayerIdx index
 Result<std::unique_ptr<DeviceLlama>> DeviceLlama::load(const WeightSource& source,
                                                        const DeviceKernels& kernels,
                                                        const DeviceDecoderOptions& options) {
+  TQ_TRY(check_device_sizes(source));
   kernels.device->make_current();
   std::unique_ptr<DeviceLlama> model(new DeviceLlama(source, kernels, options));
   const ModelSpec& spec = model->spec_;
@@ -375,20 +373,6 @@ Result<std::unique_ptr<Decoder>> make_device_llama(const WeightSource& source,
                                                    const DeviceDecoderOptions& options) {
   TQ_ASSIGN(std::unique_ptr<DeviceLlama> model, DeviceLlama::load(source, kernels, options));
   return std::unique_ptr<Decoder>(std::move(model));
-}
-
-uint64_t device_workspace_bytes(const ModelSpec& spec,
-                                ComputeType dtype,
-                                int64_t n_tokens,
-                                int64_t n_logits) {
-  const int64_t of_type = 2 * spec.hidden + qkv_width(spec) + q_width(spec) + 3 * spec.intermediate;
-  // Queries twice: the attention backend keeps them rotated.
-  const int64_t of_f32 = spec.hidden + 2 * q_width(spec) + 2 * kv_width(spec);
-  const int64_t bytes = n_tokens * (of_type * kernels::element_bytes(element_type(dtype)) +
-                                    of_f32 * static_cast<int64_t>(sizeof(float))) +
-                        n_logits * spec.vocab_size * static_cast<int64_t>(sizeof(float));
-  constexpr int64_t kLibraries = int64_t{256} << 20;  // cuBLAS and its workspace, our plans
-  return static_cast<uint64_t>(bytes + kLibraries);
 }
 
 }  // namespace tq::models

@@ -43,7 +43,7 @@ inline std::span<float> device_span(const at::Tensor& tensor) {
 // from it meanwhile: the caller waits for the step before it begins another.
 class StepInputs {
  public:
-  StepInputs(at::Device device)
+  explicit StepInputs(at::Device device)
       : host_(1, at::TensorOptions().dtype(at::kInt).pinned_memory(device.is_cuda())),
         device_(1, at::TensorOptions().dtype(at::kInt).device(device)) {}
 
