@@ -16,7 +16,7 @@ at::Tensor view_of(std::vector<float>& values, at::IntArrayRef shape) {
 }
 
 // Slices of some rows, so that loading needs little memory beside the weights.
-Result<void> upload_rows(const WeightView& view, at::Tensor rows) {
+Result<void> upload_rows(const WeightView& view, const at::Tensor& rows) {
   constexpr int64_t kSliceElements = int64_t{1} << 22;
   const int64_t n_inputs = view.shape[1];
   const int64_t slice_rows = std::max<int64_t>(1, kSliceElements / n_inputs);
