@@ -26,7 +26,7 @@ help:
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make dev        build and test with ASan+UBSan (no LibTorch)"
 	@echo "make tsan       build and test engine and server with TSan (no LibTorch)"
-	@echo "make cuda       build for CUDA devices, in build/cuda (needs nvcc; 5 GB of libraries)"
+	@echo "make cuda       build for CUDA devices, in build/cuda (needs nvcc; 3.6 GB of libraries)"
 	@echo "make sass       bench/results/sass.md: what nvcc makes of the CUDA kernels (needs nvcc)"
 	@echo "make aarch64    cross-compile the kernels for ARM and test them under qemu (slow)"
 	@echo "make format     clang-format in place      make lint  clang-tidy (FILES=... for some)"
@@ -88,10 +88,10 @@ cuda:
 
 sass:
 	@cmake/setup.sh build torch sass
-	@$(MAKE) --no-print-directory build/release/build.ninja
-	cmake --build --preset release --parallel $(JOBS) --target tq_kernels
+	cmake --preset release -B build/sass -DTQ_CUDA=ON -DTQ_TORCH=OFF
+	cmake --build build/sass --parallel $(JOBS) --target tq_kernels
 	python3 tests/kernels/sass/gate.py --cuobjdump .deps/cuda/cuobjdump \
-	  --table bench/results/sass.md build/release/kernels/libtq_kernels.a
+	  --table bench/results/sass.md build/sass/kernels/libtq_kernels.a
 
 aarch64:
 	@cmake/setup.sh build aarch64

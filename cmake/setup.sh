@@ -7,7 +7,7 @@
 #   build, test, aarch64, lint, runtime
 #                      Debian packages of that group in cmake/packages.txt (root or sudo)
 #   torch                        LibTorch, from the wheels in cmake/wheels.txt, in .deps/libtorch
-#   torch-cuda                   the same with CUDA, in .deps/libtorch-cuda: 5 GB
+#   torch-cuda                   the same with CUDA, in .deps/libtorch-cuda: 3.6 GB
 #   model                        SmolLM2-135M-Instruct (GGUF, Q4_1), in .deps/models
 #   texts                        what `turboquant-bench quality` measures on, in .deps/texts
 #   venv                         Python with tests/e2e/requirements.txt, in .deps/venv

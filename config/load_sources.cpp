@@ -91,7 +91,9 @@ Result<std::string> text_of(const nlohmann::json& value,
   if (value.is_boolean()) return std::string(value.get<bool>() ? "on" : "off");
   const bool takes_fractions = setting.shape == Shape::kNumber;
   if (value.is_number_integer() || (value.is_number() && takes_fractions)) return value.dump();
-  return bad("must be a string, a number or a boolean,", where);
+  return bad(takes_fractions ? "must be a string, a number or a boolean"
+                             : "must be a string, a whole number or a boolean",
+             where);
 }
 
 Result<Given> given_of(const std::string& key,

@@ -110,8 +110,9 @@ Result<double> parse_fraction(std::string_view text) {
 }
 
 std::string format_fraction(double fraction) {
-  std::array<char, 32> text{};
-  const auto [end, ec] = std::to_chars(text.data(), text.data() + text.size(), fraction);
+  std::array<char, 400> text{};  // the least double has 324 zeros
+  const auto [end, ec] =
+      std::to_chars(text.data(), text.data() + text.size(), fraction, std::chars_format::fixed);
   return ec == std::errc() ? std::string(text.data(), end) : std::string();
 }
 

@@ -71,10 +71,10 @@ Result<int64_t> wanted_context(const EngineConfig& config, const MemoryFacts& fa
 // unasked.
 Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_t useful) {
   const uint64_t taken = facts.weight_bytes + facts.workspace_bytes;
+  const std::string what = facts.workspace_bytes != 0 ? "weights and activations" : "weights";
   if (facts.available_bytes != 0 && taken >= facts.available_bytes) {
     return Error{Code::kInvalidArgument,
-                 "the weights" + std::string(facts.workspace_bytes != 0 ? " and activations" : "") +
-                     " take " + bytes_text(static_cast<double>(taken)) + ", but only " +
+                 "the " + what + " take " + bytes_text(static_cast<double>(taken)) + ", but only " +
                      bytes_text(static_cast<double>(facts.available_bytes)) +
                      " of memory are available",
                  "--model"};
@@ -84,7 +84,8 @@ Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_
     if (facts.available_bytes != 0 && kv.budget_bytes > left) {
       return Error{Code::kInvalidArgument,
                    bytes_text(static_cast<double>(kv.budget_bytes)) + " for KV beside " +
-                       bytes_text(static_cast<double>(taken)) + " of weights is more than the " +
+                       bytes_text(static_cast<double>(taken)) + " of " + what +
+                       " is more than the " +
                        bytes_text(static_cast<double>(facts.available_bytes)) + " available",
                    "--kv-memory"};
     }

@@ -10,6 +10,7 @@
 
 #include "kernels/device_attention.h"
 #include "models/device/device_decoder.h"
+#include "models/device/device_sizes.h"
 #include "models/device/device_weights.h"
 #include "models/device/torch_device.h"
 #include "models/packed_weights.h"
@@ -44,10 +45,10 @@ Result<quant::BlockLayout> TorchRunner::plan_layout(const EngineConfig& config,
                                     config.kv.block_tokens);
 }
 
-MemoryFacts TorchRunner::memory_facts(const EngineConfig& config,
-                                      const models::WeightSource& source,
-                                      const models::DeviceFacts& device,
-                                      uint64_t host_bytes) {
+Result<MemoryFacts> TorchRunner::memory_facts(const EngineConfig& config,
+                                              const models::WeightSource& source,
+                                              const models::DeviceFacts& device,
+                                              uint64_t host_bytes) {
   const models::ModelSpec& spec = source.spec();
   MemoryFacts facts{.model_context_max = spec.context_max};
   if (!device.is_cuda) {
@@ -55,13 +56,21 @@ MemoryFacts TorchRunner::memory_facts(const EngineConfig& config,
     facts.available_bytes = host_bytes;
     return facts;
   }
+  TQ_TRY(models::check_device_sizes(source));
+  if (config.step_tokens_max > kernels::kDeviceRowsMax) {
+    return Error{Code::kInvalidArgument,
+                 "a step on a device has at most " + std::to_string(kernels::kDeviceRowsMax) +
+                     " tokens, not " + std::to_string(config.step_tokens_max),
+                 "--step-tokens"};
+  }
   facts.weight_bytes = models::device_weight_bytes(source, config.dtype);
   facts.workspace_bytes =
       models::device_workspace_bytes(spec, config.dtype, config.step_tokens_max, config.seqs_max);
   // What others hold of the device is not ours to take.
-  const auto ours = static_cast<uint64_t>(static_cast<double>(device.total_bytes) *
-                                          config.gpu_memory_utilization);
-  facts.available_bytes = std::min(ours, device.free_bytes);
+  const auto share = static_cast<uint64_t>(static_cast<double>(device.total_bytes) *
+                                           config.gpu_memory_utilization);
+  const uint64_t others = device.total_bytes - device.free_bytes;
+  facts.available_bytes = share > others ? share - others : 1;  // 0 would be "unknown"
   facts.kv_share = 1.0;
   return facts;
 }
@@ -121,12 +130,6 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineCon
                                                                  const models::WeightSource& source,
                                                                  kernels::PoolSizes pools) {
   constexpr std::string_view kBackend = "cuda";
-  if (config.step_tokens_max > kernels::kDeviceRowsMax) {
-    return Error{Code::kInvalidArgument,
-                 "a step on a device has at most " + std::to_string(kernels::kDeviceRowsMax) +
-                     " tokens, not " + std::to_string(config.step_tokens_max),
-                 "--step-tokens"};
-  }
   auto machine = std::make_unique<Machine>();
   TQ_ASSIGN(machine->device, models::make_cuda_device());
   const kernels::DeviceStream stream = machine->device->stream();

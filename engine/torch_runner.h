@@ -26,11 +26,12 @@ class TorchRunner final : public StepRunner {
   static Result<quant::BlockLayout> plan_layout(const EngineConfig& config,
                                                 const models::ModelSpec& spec);
   // The memory that plan_memory() may spend, where the model would run. Bytes of the weights are
-  // those once loaded, within a few per cent. host_bytes: of ordinary memory, available.
-  static MemoryFacts memory_facts(const EngineConfig& config,
-                                  const models::WeightSource& source,
-                                  const models::DeviceFacts& device,
-                                  uint64_t host_bytes);
+  // those once loaded, within a few per cent. host_bytes: of ordinary memory, available. Errors:
+  // what the device cannot run.
+  static Result<MemoryFacts> memory_facts(const EngineConfig& config,
+                                          const models::WeightSource& source,
+                                          const models::DeviceFacts& device,
+                                          uint64_t host_bytes);
 
   // Loads the weights, then allocates the pools.
   static Result<std::unique_ptr<TorchRunner>> create(const EngineConfig& config,

@@ -16,8 +16,26 @@ if(TQ_TORCH)
     DEPS tq_weights tq_kernels)
   tq_use_torch(tq_models PRIVATE)  # decoder.h, the public header, names no LibTorch type
 
-  # LibTorch's CUDA, where it has it. Compiled wherever its headers are, so that it does not rot.
-  if(TQ_WITH_CUDA AND EXISTS ${LIBTORCH}/include/c10/cuda/impl/cuda_cmake_macros.h)
+  # LibTorch's CUDA, where it has it. Compiled wherever its headers and those of the CUDA libraries
+  # that they include are, so that it does not rot.
+  set(tq_missing_headers)
+  foreach(header cublas_v2.h cusparse.h cusolverDn.h)
+    find_file(tq_header ${header} HINTS ${TQ_CUDA_INCLUDE_DIRS} NO_CACHE)
+    if(NOT tq_header)
+      list(APPEND tq_missing_headers ${header})
+    endif()
+    unset(tq_header)
+  endforeach()
+  if(NOT EXISTS ${LIBTORCH}/include/c10/cuda/impl/cuda_cmake_macros.h)
+    list(APPEND tq_missing_headers c10/cuda/impl/cuda_cmake_macros.h)
+  endif()
+  if(TQ_WITH_CUDA AND TARGET tq_torch_cuda AND tq_missing_headers)
+    message(FATAL_ERROR "LibTorch's CUDA needs headers that are not there: ${tq_missing_headers}")
+  endif()
+  if(TQ_WITH_CUDA AND NOT TARGET tq_torch_cuda AND NOT TQ_CUDA STREQUAL "AUTO")
+    message(WARNING "LIBTORCH=${LIBTORCH} has no CUDA: --device cuda will say so")
+  endif()
+  if(TQ_WITH_CUDA AND NOT tq_missing_headers)
     add_library(tq_torch_device_cuda OBJECT device/torch_device_cuda.cpp)
     target_link_libraries(tq_torch_device_cuda PRIVATE tq_flags tq_weights tq_kernels)
     target_include_directories(tq_torch_device_cuda SYSTEM PRIVATE ${TQ_CUDA_INCLUDE_DIRS})

@@ -47,9 +47,30 @@ Result<engine::MemoryPlan> plan(const EngineConfig& config,
                                 const models::DeviceFacts& device) {
   TQ_ASSIGN(const quant::BlockLayout layout,
             engine::TorchRunner::plan_layout(config, source.spec()));
-  return engine::plan_memory(
-      layout, config,
-      engine::TorchRunner::memory_facts(config, source, device, available_memory()));
+  TQ_ASSIGN(const engine::MemoryFacts facts,
+            engine::TorchRunner::memory_facts(config, source, device, available_memory()));
+  return engine::plan_memory(layout, config, facts);
+}
+
+struct Placement {
+  models::DeviceFacts device;
+  engine::MemoryPlan memory;
+};
+
+// Where the model runs, and with how much memory. "auto" takes the CPU where a device cannot hold
+// or run the model; kernels of the CPU that are asked for by name leave no choice.
+Result<Placement> place(const EngineConfig& config, const models::WeightSource& source) {
+  TQ_ASSIGN(models::DeviceFacts device,
+            models::find_device(config.backend == "auto" ? config.device : "cpu"));
+  Result<engine::MemoryPlan> memory = plan(config, source, device);
+  if (!memory.ok() && device.is_cuda && config.device == "auto") {
+    print("the model runs on the CPU, not on " + device.name + ": " + memory.error().describe() +
+          '\n');
+    device = models::DeviceFacts{};
+    memory = plan(config, source, device);
+  }
+  if (!memory.ok()) return std::move(memory).error();
+  return Placement{std::move(device), *std::move(memory)};
 }
 
 int64_t unix_seconds() {
@@ -66,11 +87,8 @@ Result<void> serve(Settings settings) {
   TQ_ASSIGN(const auto source, models::open_model(settings.engine.model_path));
   const models::ModelSpec& spec = source->spec();
   settings.engine.served_name = served_name(settings.engine);
-  // Kernels of the CPU that are asked for by name leave no choice.
-  TQ_ASSIGN(
-      const models::DeviceFacts device,
-      models::find_device(settings.engine.backend == "auto" ? settings.engine.device : "cpu"));
-  TQ_ASSIGN(const engine::MemoryPlan memory, plan(settings.engine, *source, device));
+  TQ_ASSIGN(const Placement placement, place(settings.engine, *source));
+  const engine::MemoryPlan& memory = placement.memory;
   print(memory.describe());
   if (settings.dry_run) return {};
   settings.engine.context_max = memory.context_max;
@@ -78,7 +96,7 @@ Result<void> serve(Settings settings) {
   TQ_ASSIGN(const auto tokenizer, models::load_tokenizer(settings.engine.model_path));
   TQ_ASSIGN(const auto chat_template, models::load_chat_template(spec.chat_template));
   TQ_ASSIGN(auto runner,
-            engine::TorchRunner::create(settings.engine, *source, device, memory.pools));
+            engine::TorchRunner::create(settings.engine, *source, placement.device, memory.pools));
   const KvFacts kv = kv_facts(runner->layout());
   const std::string backend(runner->backend());
   engine::Engine engine(settings.engine, std::move(runner), *tokenizer);

@@ -220,6 +220,7 @@ Result<void> CudaBackend::grow(Buffer& buffer, std::string_view what, uint64_t n
   if (buffer.n_bytes >= n_bytes) return {};
   const uint64_t n = with_room(n_bytes);
   TQ_TRY(cuda::wait(stream_));  // kernels of the last step may still use it
+  buffer = Buffer{};
   TQ_ASSIGN(buffer.region, allocate_device(what, n));
   buffer.n_bytes = n;
   return {};

@@ -1,6 +1,7 @@
 #pragma once
 // The backend "cuda": kernels/paged_attention.h on a device. Every call is put on one stream; of
-// those of a step, only plan() ever waits, for its staging memory. Engine thread only.
+// those of a step, only plan() ever waits, for its staging memory or for more of any. Engine thread
+// only.
 
 #include <memory>
 

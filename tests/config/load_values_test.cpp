@@ -38,6 +38,9 @@ TEST_CASE("switches and seeds") {
   REQUIRE(*parse_fraction("0.85") == 0.85);
   REQUIRE(*parse_fraction("1") == 1.0);
   REQUIRE(format_fraction(0.9) == "0.9");
+  for (const double fraction : {0.0001, 1.0 / 3.0, 5e-324}) {
+    REQUIRE(*parse_fraction(format_fraction(fraction)) == fraction);
+  }
   for (const char* wrong : {"0", "-0.5", "1.5", "", "0.5x", "1e", "inf", "nan"}) {
     INFO(wrong);
     REQUIRE_FALSE(parse_fraction(wrong).ok());

@@ -281,7 +281,7 @@ def main():
         for message in check(one, budgets):
             n_wrong += 1
             print(f"{one.name} {one.kernel.arch}: {message}")
-    if options.table:
+    if options.table and measured:
         options.table.write_text(report(measured))
     archs = sorted({one.kernel.arch for one in measured}, key=lambda arch: int(arch[3:]))
     print(f"{len(measured)} kernels ({', '.join(archs)}): {n_wrong} limits broken")
