@@ -42,6 +42,7 @@ struct Cut {
   size_t row_items = 0;
   size_t blocks = 0;
 
+  bool has_rows() const noexcept { return !plan.row_items.empty(); }
   void add_to(StepUpload& upload) {
     items = upload.add(std::span<const AttendItem>(plan.items));
     row_items = upload.add(std::span<const AttendItem>(plan.row_items));
@@ -64,7 +65,8 @@ class Plan final : public AttnPlan {
   PagedBatch value;
   StepView view;
   Cut attention;
-  Cut without_rows;  // for layers with a key bias, which attend_rows.cuh does not add
+  // For layers with a key bias, which attend_rows.cuh does not add; unused if `attention` has none.
+  Cut without_rows;
 };
 
 class CudaBackend final : public DeviceAttention {
@@ -252,10 +254,12 @@ Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena
   plan_.attention.plan.build(batch, geometry);
   plan_.attention.add_to(upload_);
   int32_t n_states = plan_.attention.plan.n_states;
-  geometry.has_rows = false;
-  plan_.without_rows.plan.build(batch, geometry);
-  plan_.without_rows.add_to(upload_);
-  n_states = std::max(n_states, plan_.without_rows.plan.n_states);
+  if (plan_.attention.has_rows()) {
+    geometry.has_rows = false;
+    plan_.without_rows.plan.build(batch, geometry);
+    plan_.without_rows.add_to(upload_);
+    n_states = std::max(n_states, plan_.without_rows.plan.n_states);
+  }
   TQ_TRY(upload_step(upload_.bytes()));
   plan_.view = upload_.view(step_.region.get());
   const auto dim = static_cast<size_t>(view_.head_dim);
@@ -328,8 +332,8 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
                       .out_type = type,
                       .out = out,
                       .states = reinterpret_cast<float*>(states_.region.get())};
-  (call.key_bias == nullptr ? plan_.attention : plan_.without_rows)
-      .describe(step_.region.get(), params);
+  const bool leaves_rows_out = call.key_bias != nullptr && plan_.attention.has_rows();
+  (leaves_rows_out ? plan_.without_rows : plan_.attention).describe(step_.region.get(), params);
   return launch_attend(params, stream_);
 }
 

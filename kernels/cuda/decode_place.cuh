@@ -17,30 +17,30 @@ __device__ __forceinline__ void for_bits(int bits, Decode decode) {
   }
 }
 
-// Where a block holds tile `in_block` of a KV head.
-__device__ __forceinline__ const uint32_t* tile_words(const HalfView& half,
-                                                      const std::byte* block,
-                                                      int kv_head,
-                                                      int in_block) {
-  return reinterpret_cast<const uint32_t*>(block + half.offset +
-                                           static_cast<uint32_t>(kv_head) * half.head_stride +
-                                           static_cast<uint32_t>(in_block) * half.tile_bytes);
-}
-__device__ __forceinline__ const uint8_t* tile_scales(const HalfView& half,
-                                                      const uint8_t* block_scales,
-                                                      int kv_head,
-                                                      int in_block) {
-  return block_scales + half.scale_offset +
-         static_cast<uint32_t>(kv_head) * half.scale_head_stride +
-         static_cast<uint32_t>(in_block) * half.scale_tile_bytes;
-}
-__device__ __forceinline__ const uint8_t* tile_exponent(const HalfView& half,
-                                                        const uint8_t* block_scales,
-                                                        int kv_head,
-                                                        int in_block) {
-  return block_scales + half.exponent_offset +
-         static_cast<uint32_t>(kv_head) * half.exponent_head_stride +
-         static_cast<uint32_t>(in_block);
+// A tile of a KV head; at 16 bits it has no scales and no exponent, which are not to be read.
+struct FoundTile {
+  const uint32_t* words;
+  const uint8_t* scales;
+  const uint8_t* exponent;
+
+  __device__ __forceinline__ void load(const std::byte* first,
+                                       const uint8_t* first_scales,
+                                       const uint8_t* tile_exponent,
+                                       int) {
+    words = reinterpret_cast<const uint32_t*>(first);
+    scales = first_scales;
+    exponent = tile_exponent;
+  }
+};
+
+__device__ __forceinline__ FoundTile find_tile(const HalfView& half,
+                                               const std::byte* block,
+                                               const uint8_t* block_scales,
+                                               int kv_head,
+                                               int in_block) {
+  FoundTile found;
+  LanePlace(half, kv_head, 0, 0).load(found, block, block_scales, in_block, 0);
+  return found;
 }
 
 // A sealed tile.
@@ -51,18 +51,14 @@ __device__ __forceinline__ void decode_sealed(const StoreView& store,
                                               int kv_head,
                                               int in_block,
                                               DecodedTile<kDim>& tile) {
-  const auto exponent_of = [&](const HalfView& half) {
-    return half.bits == 16 ? uint8_t{0} : *tile_exponent(half, block_scales, kv_head, in_block);
-  };
   for_bits(store.sealed_k.bits, [&]<int kBits>() {
-    decode_keys<kBits>(store.sealed_k, tile_words(store.sealed_k, block, kv_head, in_block),
-                       tile_scales(store.sealed_k, block_scales, kv_head, in_block),
-                       exponent_of(store.sealed_k), tile);
+    const FoundTile k = find_tile(store.sealed_k, block, block_scales, kv_head, in_block);
+    decode_keys<kBits>(store.sealed_k, k.words, k.scales, kBits == 16 ? 0 : *k.exponent, tile);
   });
   for_bits(store.sealed_v.bits, [&]<int kBits>() {
-    decode_values<kBits>(store.sealed_v, tile_words(store.sealed_v, block, kv_head, in_block),
-                         tile_scales(store.sealed_v, block_scales, kv_head, in_block),
-                         exponent_of(store.sealed_v), kTile, tile);
+    const FoundTile v = find_tile(store.sealed_v, block, block_scales, kv_head, in_block);
+    decode_values<kBits>(store.sealed_v, v.words, v.scales, kBits == 16 ? 0 : *v.exponent, kTile,
+                         tile);
   });
 }
 
@@ -74,9 +70,10 @@ __device__ __forceinline__ void copy_hot(const StoreView& store,
                                          int in_block,
                                          int n_tokens,
                                          DecodedTile<kDim>& tile) {
-  decode_keys<16>(store.hot_k, tile_words(store.hot_k, block, kv_head, in_block), nullptr, 0, tile);
-  decode_values<16>(store.hot_v, tile_words(store.hot_v, block, kv_head, in_block), nullptr, 0,
-                    n_tokens, tile);
+  decode_keys<16>(store.hot_k, find_tile(store.hot_k, block, nullptr, kv_head, in_block).words,
+                  nullptr, 0, tile);
+  decode_values<16>(store.hot_v, find_tile(store.hot_v, block, nullptr, kv_head, in_block).words,
+                    nullptr, 0, n_tokens, tile);
 }
 
 }  // namespace tq::kernels::cuda

@@ -34,7 +34,6 @@ class DeviceLinear {
   void forward_f32(const at::Tensor& x, at::Tensor& y) const;
 
   const at::Tensor& weight() const noexcept { return weight_; }  // [n_outputs, n_inputs]
-  int64_t n_outputs() const { return weight_.size(0); }
   uint64_t bytes() const;
 
  private:

@@ -1,21 +1,10 @@
 // "cuda", on a device or, where the binary is made of the kernels' source for g++, on the CPU.
-#include <stdexcept>
-#include <utility>
-
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/kernels/backends.h"
 #include "tests/kernels/mirrored.h"
+#include "tests/kernels/need.h"
 
 namespace tq::kernels::test {
-namespace {
-
-template <class T>
-T need(Result<T> result) {
-  if (!result.ok()) throw std::runtime_error(result.error().describe());
-  return std::move(result).value();
-}
-
-}  // namespace
 
 std::vector<std::string> backends_under_test() { return {"cuda"}; }
 

@@ -1,21 +1,10 @@
 #include "tests/kernels/cuda_emulated.h"
 
-#include <stdexcept>
-#include <utility>
-
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cuda_layers.h"
+#include "tests/kernels/need.h"
 
 namespace tq::kernels::test {
-namespace {
-
-template <class T>
-T need(Result<T> result) {
-  if (!result.ok()) throw std::runtime_error(result.error().describe());
-  return std::move(result).value();
-}
-
-}  // namespace
 
 std::unique_ptr<DeviceAttention> make_emulated_attention(const AttentionOptions& options) {
   return need(cuda::make_device_attention(options, nullptr));

@@ -9,7 +9,6 @@
 #include <cstring>
 #include <random>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -18,6 +17,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/device_layers.h"
 #include "quant/float16.h"
+#include "tests/kernels/need.h"
 
 namespace tq::kernels::test {
 
@@ -40,17 +40,11 @@ inline std::vector<float> poison(int64_t n) {
   return std::vector<float>(static_cast<size_t>(n), kPoison);
 }
 
-inline void need(const Result<void>& result) {
-  if (!result.ok()) throw std::runtime_error(result.error().describe());
-}
-
 class DeviceBytes {
  public:
   // Starts as a copy of `bytes`.
   explicit DeviceBytes(std::span<const std::byte> bytes) : n_(bytes.size()) {
-    auto region = cuda::allocate_device("a test", n_ + 2 * kGuard);
-    if (!region.ok()) throw std::runtime_error(region.error().describe());
-    region_ = std::move(region).value();
+    region_ = need(cuda::allocate_device("a test", n_ + 2 * kGuard));
     std::vector<std::byte> whole(n_ + 2 * kGuard, kGuardByte);
     std::copy(bytes.begin(), bytes.end(), whole.begin() + kGuard);
     need(cuda::copy(region_.get(), whole.data(), whole.size(), nullptr));
