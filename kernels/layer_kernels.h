@@ -36,10 +36,9 @@ struct SwigluCall {
 
 // x as integers, for linear() on codes.
 struct CodeInputsCall {
-  std::span<const float> x;      // [n_rows, n_inputs]
-  std::span<CodedInputs> coded;  // [n_rows, n_inputs / 32]
-  std::span<InputScale> scales;  // the same
-  int64_t n_inputs = 0;          // a multiple of 32
+  std::span<const float> x;  // [n_rows, n_inputs], all rows
+  CodedRows coded{};         // n_inputs / 32 blocks a row
+  int64_t n_inputs = 0;      // a multiple of 32
   int64_t row_begin = 0;
   int64_t row_end = 0;
 };

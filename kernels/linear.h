@@ -78,12 +78,33 @@ struct alignas(64) CodedInputs {
   int32_t high[kCodeInputs / 4];
   int32_t low[kCodeInputs / 4];
 };
-struct InputScale {
-  float unit;
-  float sum;             // total times unit
-  int32_t total;         // of the 32 integers
-  int32_t second_total;  // of the second 16
+struct InputTotals {
+  int32_t all;     // the sum of the 32 integers
+  int32_t second;  // of the second 16
 };
+// The blocks of rows: coded_row() says where, the same in each array.
+struct CodedRows {
+  CodedInputs* inputs = nullptr;
+  float* units = nullptr;
+  float* sums = nullptr;  // unit times all
+  InputTotals* totals = nullptr;
+
+  CodedRows from(int64_t at) const noexcept {
+    return {inputs + at, units + at, sums + at, totals + at};
+  }
+};
+// Rows lie in tiles of up to 16, a tile block by block and a block row by row, so that what AMX
+// takes at once is contiguous. Where a row's first block is, and how far it is to the next:
+struct CodedRow {
+  int64_t first;
+  int64_t step;
+};
+constexpr int64_t kCodedTileRows = 16;
+constexpr CodedRow coded_row(int64_t row, int64_t n_rows, int64_t n_blocks) noexcept {
+  const int64_t tile = row / kCodedTileRows * kCodedTileRows;
+  const int64_t left = n_rows - tile;
+  return {tile * n_blocks + (row - tile), left < kCodedTileRows ? left : kCodedTileRows};
+}
 
 // kSplitInputs inputs of a row, each the sum of two bf16 numbers (bits) but for 2^-17 of it, or
 // 2^-126; the row's last are followed by zeros. A NaN stays one, and what rounds to infinity
@@ -100,9 +121,7 @@ constexpr int64_t n_split_blocks(int64_t n_inputs) noexcept {
 struct LinearCall {
   const PackedLinear* weights = nullptr;
   std::span<const float> x;  // [n_rows, n_inputs]
-  // [n_rows, n_inputs / 32], of x, for kernels that code their inputs; see LayerKernels.
-  std::span<const CodedInputs> coded{};
-  std::span<const InputScale> scales{};
+  CodedRows coded{};         // of x, n_inputs / 32 blocks a row, for kernels that code them
   // [n_rows, n_split_blocks(n_inputs)], of x, for kernels that split them.
   std::span<const SplitInputs> split{};
   std::span<float> y;  // [n_rows, n_outputs], rows y_stride apart

@@ -54,19 +54,24 @@ struct Rows {
 
 }  // namespace
 
+CodedRows CodedBuffer::resize(size_t n_blocks) {
+  if (inputs_.size() < n_blocks) {
+    inputs_.resize(n_blocks);
+    units_.resize(n_blocks);
+    sums_.resize(n_blocks);
+    totals_.resize(n_blocks);
+  }
+  return {inputs_.data(), units_.data(), sums_.data(), totals_.data()};
+}
+
 void LayerRunner::code_inputs(LinearCall& call) {
   const int64_t n_inputs = call.weights->n_inputs();
-  const auto n_blocks = static_cast<size_t>(call.n_rows * n_inputs / kCodeInputs);
-  if (coded_.size() < n_blocks) {
-    coded_.resize(n_blocks);
-    scales_.resize(n_blocks);
-  }
+  call.coded = coded_.resize(static_cast<size_t>(call.n_rows * n_inputs / kCodeInputs));
+  const auto n_floats = static_cast<size_t>(call.n_rows * n_inputs);
   const Rows<CodeInputsCall> context{
-      {.x = call.x, .coded = coded_, .scales = scales_, .n_inputs = n_inputs},
+      {.x = call.x.first(n_floats), .coded = call.coded, .n_inputs = n_inputs},
       kernels_.code_inputs};
   rows(call.n_rows, n_inputs, Rows<CodeInputsCall>::run, &context);
-  call.coded = std::span(coded_).first(n_blocks);
-  call.scales = std::span(scales_).first(n_blocks);
 }
 
 void LayerRunner::split_inputs(LinearCall& call) {

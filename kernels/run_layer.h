@@ -11,6 +11,19 @@
 
 namespace tq::kernels {
 
+// Owns the coded blocks of rows.
+class CodedBuffer {
+ public:
+  // Room for n_blocks; what it held is lost.
+  CodedRows resize(size_t n_blocks);
+
+ private:
+  std::vector<CodedInputs> inputs_;
+  std::vector<float> units_;
+  std::vector<float> sums_;
+  std::vector<InputTotals> totals_;
+};
+
 class LayerRunner {
  public:
   // The pool outlives the runner.
@@ -38,8 +51,7 @@ class LayerRunner {
 
   LayerKernels kernels_;
   cpu::ThreadPool* pool_;
-  std::vector<CodedInputs> coded_;
-  std::vector<InputScale> scales_;
+  CodedBuffer coded_;
   std::vector<SplitInputs> split_;
 };
 

@@ -276,6 +276,20 @@ inline void run_by_type(const LinearCall& call, RunCodes codes) noexcept {
   }
 }
 
+// code_inputs() of such a namespace: code(x, coded), of one block.
+template <class CodeBlock>
+inline void code_each_block(const CodeInputsCall& call, CodeBlock code) noexcept {
+  const int64_t n_blocks = call.n_inputs / kCodeInputs;
+  const int64_t n_rows = static_cast<int64_t>(call.x.size()) / call.n_inputs;
+  const float* x = call.x.data() + call.row_begin * call.n_inputs;
+  for (int64_t row = call.row_begin; row < call.row_end; ++row) {
+    const CodedRow place = coded_row(row, n_rows, n_blocks);
+    for (int64_t b = 0; b < n_blocks; ++b, x += kCodeInputs) {
+      code(x, call.coded.from(place.first + b * place.step));
+    }
+  }
+}
+
 // linear() of a namespace whose kernels widen codes.
 inline void widen_and_run(const LinearCall& call) noexcept {
   switch (call.weights->type()) {

@@ -88,21 +88,22 @@ inline BlockScales scales_of(const Block& block, int part = 0) noexcept {
 // sum += products of codes less their zero with inputs, `total`, scaled.
 template <class Block>
 inline __attribute__((always_inline)) void add_scaled(const BlockScales& scales,
-                                                      const InputScale& in,
+                                                      const CodedRows& coded,
+                                                      int64_t block,
                                                       __m512i total,
                                                       __m512& sum) noexcept {
-  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(in.unit));
+  const __m512 scale = _mm512_mul_ps(scales.scale, _mm512_set1_ps(coded.units[block]));
   sum = _mm512_fmadd_ps(scale, _mm512_cvtepi32_ps(total), sum);
   if constexpr (zero_of<Block>() == 0) {
-    sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(in.sum), sum);
+    sum = _mm512_fmadd_ps(scales.minimum, _mm512_set1_ps(coded.sums[block]), sum);
   }
 }
 
 // The sum of the integers of a part of a block.
 template <class Block>
-inline int32_t part_total(const InputScale& in, int part) noexcept {
-  if (Block::kScales == 1) return in.total;
-  return part == 0 ? in.total - in.second_total : in.second_total;
+inline int32_t part_total(const InputTotals& totals, int part) noexcept {
+  if (Block::kScales == 1) return totals.all;
+  return part == 0 ? totals.all - totals.second : totals.second;
 }
 
 // Hardware follows a stream of blocks too late: this is worth a fifth of a core's read speed.
@@ -122,8 +123,8 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
   for (int p = 0; p < kPanels; ++p) {
     blocks[p] = reinterpret_cast<const Block*>(call.weights->panel(panel + p));
   }
-  const CodedInputs* inputs = call.coded.data() + row * n_blocks;
-  const InputScale* input_scales = call.scales.data() + row * n_blocks;
+  const CodedRow place = coded_row(row, call.n_rows, n_blocks);  // the others are next to it
+  const CodedRows coded = call.coded.from(place.first);
   __m512 sum[kRows][kPanels];
   for (auto& of_row : sum)
     for (__m512& x : of_row) x = _mm512_setzero_ps();
@@ -141,13 +142,13 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
     }
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const CodedInputs& in = inputs[r * n_blocks + b];
-      const InputScale& in_scale = input_scales[r * n_blocks + b];
+      const int64_t at = b * place.step + r;
+      const CodedInputs& in = coded.inputs[at];
 #pragma GCC unroll 2
       for (int part = 0; part < Block::kScales; ++part) {
         __m512i high[kPanels], low[kPanels];
         const __m512i start =
-            _mm512_set1_epi32(-zero_of<Block>() * part_total<Block>(in_scale, part));
+            _mm512_set1_epi32(-zero_of<Block>() * part_total<Block>(coded.totals[at], part));
         for (int p = 0; p < kPanels; ++p) {
           high[p] = _mm512_setzero_si512();
           low[p] = start;
@@ -163,7 +164,7 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
           }
         }
         for (int p = 0; p < kPanels; ++p) {
-          add_scaled<Block>(scales[p][part], in_scale,
+          add_scaled<Block>(scales[p][part], coded, at,
                             _mm512_add_epi32(_mm512_slli_epi32(high[p], 4), low[p]), sum[r][p]);
         }
       }
@@ -208,40 +209,34 @@ inline void store_bytes(int32_t* words, __m512i integers) noexcept {
                    _mm_shuffle_epi8(_mm512_cvtepi32_epi8(integers), order));
 }
 
-void code_inputs(const CodeInputsCall& call) noexcept {
+inline void code_block(const float* x, const CodedRows& out) noexcept {
   constexpr float kMost = CodedInputs::kMost;
-  const int64_t begin = call.row_begin * call.n_inputs / kCodeInputs;
-  const int64_t end = call.row_end * call.n_inputs / kCodeInputs;
-  for (int64_t b = begin; b < end; ++b) {
-    const float* x = call.x.data() + b * kCodeInputs;
-    const __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
-    // Magnitudes compare as integers, and so NaN and infinity are the largest and reach `unit`.
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    const __m512i most =
-        _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(parts[0]), magnitude),
-                         _mm512_and_si512(_mm512_castps_si512(parts[1]), magnitude));
-    const int32_t bits = _mm512_reduce_max_epi32(most);
-    float largest;
-    __builtin_memcpy(&largest, &bits, sizeof largest);
-    const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
-    CodedInputs& out = call.coded[static_cast<size_t>(b)];
-    int32_t totals[2];
-    for (int i = 0; i < 2; ++i) {
-      // What is no number converts to the least integer, and is kept small; the unit tells of it.
-      const __m512i integers =
-          _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit))),
-                           _mm512_set1_epi32(-2048));
-      const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 28), 28);
-      totals[i] =
-          static_cast<int32_t>(_mm512_reduce_add_ps(_mm512_cvtepi32_ps(integers)));  // exact
-      store_bytes(out.low + 4 * i, low);
-      store_bytes(out.high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
-    }
-    const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    const int32_t total = totals[0] + totals[1];
-    call.scales[static_cast<size_t>(b)] = {unit, unit * static_cast<float>(total), total,
-                                           totals[1]};
+  const __m512 parts[2] = {_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)};
+  // Magnitudes compare as integers, and so NaN and infinity are the largest and reach `unit`.
+  const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+  const __m512i most = _mm512_max_epi32(_mm512_and_si512(_mm512_castps_si512(parts[0]), magnitude),
+                                        _mm512_and_si512(_mm512_castps_si512(parts[1]), magnitude));
+  const int32_t bits = _mm512_reduce_max_epi32(most);
+  float largest;
+  __builtin_memcpy(&largest, &bits, sizeof largest);
+  const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
+  int32_t totals[2];
+  for (int i = 0; i < 2; ++i) {
+    // What is no number converts to the least integer, and is kept small; the unit tells of it.
+    const __m512i integers =
+        _mm512_max_epi32(_mm512_cvtps_epi32(_mm512_mul_ps(parts[i], _mm512_set1_ps(per_unit))),
+                         _mm512_set1_epi32(-2048));
+    const __m512i low = _mm512_srai_epi32(_mm512_slli_epi32(integers, 28), 28);
+    totals[i] = static_cast<int32_t>(_mm512_reduce_add_ps(_mm512_cvtepi32_ps(integers)));  // exact
+    store_bytes(out.inputs->low + 4 * i, low);
+    store_bytes(out.inputs->high + 4 * i, _mm512_srai_epi32(_mm512_sub_epi32(integers, low), 4));
   }
+  const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
+  *out.totals = {totals[0] + totals[1], totals[1]};
+  *out.units = unit;
+  *out.sums = unit * static_cast<float>(out.totals->all);
 }
+
+void code_inputs(const CodeInputsCall& call) noexcept { code_each_block(call, code_block); }
 
 }  // namespace tq::kernels::TQ_ISA

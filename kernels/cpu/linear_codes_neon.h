@@ -74,8 +74,8 @@ template <class Block, int kRows>
 void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept {
   const int64_t n_blocks = call.weights->n_inputs() / kCodeInputs;
   const auto* blocks = reinterpret_cast<const Block*>(call.weights->panel(panel));
-  const CodedInputs* inputs = call.coded.data() + row * n_blocks;
-  const InputScale* input_scales = call.scales.data() + row * n_blocks;
+  const CodedRow place = coded_row(row, call.n_rows, n_blocks);  // the others are next to it
+  const CodedRows coded = call.coded.from(place.first);
   float32x4_t sum[kRows][kVecs] = {};
   for (int64_t b = 0; b < n_blocks; ++b) {
 #pragma GCC unroll 4
@@ -88,14 +88,15 @@ void run_code_rows(const LinearCall& call, int64_t panel, int64_t row) noexcept 
         const float32x4_t scale = Decode::halves(blocks[b].d[part] + lane);
 #pragma GCC unroll 4
         for (int r = 0; r < kRows; ++r) {
-          const CodedInputs& in = inputs[r * n_blocks + b];
-          const InputScale& in_scale = input_scales[r * n_blocks + b];
+          const int64_t at = b * place.step + r;
+          const CodedInputs& in = coded.inputs[at];
           const int32x4_t high = dot_part<Block>(words, in.high, part);
           const int32x4_t total =
               vaddq_s32(vshlq_n_s32(high, 4), dot_part<Block>(words, in.low, part));
-          sum[r][v] = vfmaq_f32(sum[r][v], vmulq_n_f32(scale, in_scale.unit), vcvtq_f32_s32(total));
+          sum[r][v] =
+              vfmaq_f32(sum[r][v], vmulq_n_f32(scale, coded.units[at]), vcvtq_f32_s32(total));
           if constexpr (requires { blocks[b].m; }) {
-            sum[r][v] = vfmaq_n_f32(sum[r][v], Decode::halves(blocks[b].m + lane), in_scale.sum);
+            sum[r][v] = vfmaq_n_f32(sum[r][v], Decode::halves(blocks[b].m + lane), coded.sums[at]);
           }
         }
       }
@@ -135,43 +136,39 @@ inline void store_bytes(int32_t* words, const int32x4_t (&integers)[4]) noexcept
   vst1q_s32(words, vreinterpretq_s32_s8(vqtbl1q_s8(bytes, vld1q_u8(kOrder))));
 }
 
-void code_inputs(const CodeInputsCall& call) noexcept {
+inline void code_block(const float* x, const CodedRows& out) noexcept {
   constexpr float kMost = CodedInputs::kMost;
-  const int64_t begin = call.row_begin * call.n_inputs / kCodeInputs;
-  const int64_t end = call.row_end * call.n_inputs / kCodeInputs;
-  for (int64_t b = begin; b < end; ++b) {
-    const float* x = call.x.data() + b * kCodeInputs;
-    // Magnitudes compare as integers, and so NaN and infinity are the largest and reach `unit`.
-    int32x4_t most = vdupq_n_s32(0);
-    for (int i = 0; i < kCodeInputs; i += kLanes) {
-      most = vmaxq_s32(most, vreinterpretq_s32_f32(vabsq_f32(vld1q_f32(x + i))));
-    }
-    const int32_t bits = vmaxvq_s32(most);
-    float largest;
-    __builtin_memcpy(&largest, &bits, sizeof largest);
-    const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
-    CodedInputs& out = call.coded[static_cast<size_t>(b)];
-    int32_t totals[2];
-    for (int half = 0; half < 2; ++half) {
-      int32x4_t low[4], high[4];
-      int32x4_t total = vdupq_n_s32(0);
-      for (int i = 0; i < 4; ++i) {
-        const float32x4_t part = vld1q_f32(x + 16 * half + kLanes * i);
-        // What is no number is 0 here; the unit tells of it.
-        const int32x4_t integers = vcvtnq_s32_f32(vmulq_n_f32(part, per_unit));
-        total = vaddq_s32(total, integers);
-        low[i] = vshrq_n_s32(vshlq_n_s32(integers, 28), 28);
-        high[i] = vshrq_n_s32(vsubq_s32(integers, low[i]), 4);
-      }
-      totals[half] = vaddvq_s32(total);
-      store_bytes(out.low + 4 * half, low);
-      store_bytes(out.high + 4 * half, high);
-    }
-    const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
-    const int32_t total = totals[0] + totals[1];
-    call.scales[static_cast<size_t>(b)] = {unit, unit * static_cast<float>(total), total,
-                                           totals[1]};
+  // Magnitudes compare as integers, and so NaN and infinity are the largest and reach `unit`.
+  int32x4_t most = vdupq_n_s32(0);
+  for (int i = 0; i < kCodeInputs; i += kLanes) {
+    most = vmaxq_s32(most, vreinterpretq_s32_f32(vabsq_f32(vld1q_f32(x + i))));
   }
+  const int32_t bits = vmaxvq_s32(most);
+  float largest;
+  __builtin_memcpy(&largest, &bits, sizeof largest);
+  const float per_unit = largest < CodedInputs::kLeast ? 0.0f : kMost / largest;
+  int32_t totals[2];
+  for (int half = 0; half < 2; ++half) {
+    int32x4_t low[4], high[4];
+    int32x4_t total = vdupq_n_s32(0);
+    for (int i = 0; i < 4; ++i) {
+      const float32x4_t part = vld1q_f32(x + 16 * half + kLanes * i);
+      // What is no number is 0 here; the unit tells of it.
+      const int32x4_t integers = vcvtnq_s32_f32(vmulq_n_f32(part, per_unit));
+      total = vaddq_s32(total, integers);
+      low[i] = vshrq_n_s32(vshlq_n_s32(integers, 28), 28);
+      high[i] = vshrq_n_s32(vsubq_s32(integers, low[i]), 4);
+    }
+    totals[half] = vaddvq_s32(total);
+    store_bytes(out.inputs->low + 4 * half, low);
+    store_bytes(out.inputs->high + 4 * half, high);
+  }
+  const float unit = largest < CodedInputs::kLeast ? 0.0f : largest * (1.0f / kMost);
+  *out.totals = {totals[0] + totals[1], totals[1]};
+  *out.units = unit;
+  *out.sums = unit * static_cast<float>(out.totals->all);
 }
+
+void code_inputs(const CodeInputsCall& call) noexcept { code_each_block(call, code_block); }
 
 }  // namespace tq::kernels::TQ_ISA

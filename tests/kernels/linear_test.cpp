@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "kernels/layer_kernels.h"
+#include "kernels/run_layer.h"
 #include "quant/float16.h"
 
 namespace tq::kernels {
@@ -49,8 +50,8 @@ std::vector<LayerKernels> supported() {
 
 // x as the kernels want it for weights of this type, where that is not x itself.
 struct Prepared {
-  std::vector<CodedInputs> coded;
-  std::vector<InputScale> scales;
+  CodedBuffer buffer;
+  CodedRows coded;
   std::vector<SplitInputs> split;
 };
 
@@ -61,14 +62,9 @@ Prepared prepared(const LayerKernels& kernels,
   const auto n_rows = static_cast<int64_t>(x.size()) / n_inputs;
   Prepared inputs;
   if (kernels.code_inputs != nullptr && is_codes(linear.type())) {
-    inputs.coded.resize(x.size() / kCodeInputs);
-    inputs.scales.resize(x.size() / kCodeInputs);
-    kernels.code_inputs({.x = x,
-                         .coded = inputs.coded,
-                         .scales = inputs.scales,
-                         .n_inputs = n_inputs,
-                         .row_begin = 0,
-                         .row_end = n_rows});
+    inputs.coded = inputs.buffer.resize(x.size() / kCodeInputs);
+    kernels.code_inputs(
+        {.x = x, .coded = inputs.coded, .n_inputs = n_inputs, .row_begin = 0, .row_end = n_rows});
   }
   if (kernels.split_inputs != nullptr && linear.type() == PackedType::kBf16) {
     inputs.split.resize(static_cast<size_t>(n_rows * n_split_blocks(n_inputs)));
@@ -161,7 +157,6 @@ void multiply(const LayerKernels& kernels,
   kernels.linear({.weights = &linear,
                   .x = x,
                   .coded = inputs.coded,
-                  .scales = inputs.scales,
                   .split = inputs.split,
                   .y = y,
                   .y_stride = y_stride == 0 ? linear.n_outputs() : y_stride,
@@ -239,7 +234,7 @@ TEST_CASE("linear equals the sum in double") {
             }
             // A sequential fp32 sum of n terms errs by at most n * 2^-24 of the sum of magnitudes.
             const double bound = static_cast<double>(size.n_inputs + 1) * 0x1p-24 * magnitude +
-                                 (inputs.coded.empty() ? 0.0 : rounding_bound(w, in)) +
+                                 (inputs.coded.inputs == nullptr ? 0.0 : rounding_bound(w, in)) +
                                  (inputs.split.empty() ? 0.0 : 0x1p-17 * magnitude);
             const double got = y[static_cast<size_t>(r * size.n_outputs + o)];
             REQUIRE(std::isfinite(got));
@@ -334,19 +329,15 @@ TEST_CASE("coded inputs: 12 bits of the largest, zero where tiny, not finite whe
   };
   for (const LayerKernels& kernels : supported()) {
     if (kernels.code_inputs == nullptr) continue;
-    std::vector<CodedInputs> blocks(kInputs / kCodeInputs);
-    std::vector<InputScale> scales(blocks.size());
+    CodedBuffer buffer;
+    const CodedRows coded = buffer.resize(kInputs / kCodeInputs);
     const auto code = [&] {
-      kernels.code_inputs({.x = x,
-                           .coded = blocks,
-                           .scales = scales,
-                           .n_inputs = kInputs,
-                           .row_begin = 0,
-                           .row_end = 1});
+      kernels.code_inputs(
+          {.x = x, .coded = coded, .n_inputs = kInputs, .row_begin = 0, .row_end = 1});
     };
     code();
     for (size_t i = 0; i < kInputs; ++i) {
-      const CodedInputs& block = blocks[i / kCodeInputs];
+      const CodedInputs& block = coded.inputs[i / kCodeInputs];
       const size_t in = i % kCodeInputs, word = in / 8 * 2 + in % 2, byte = in % 8 / 2;
       const auto at = [&](const int32_t* words) {
         return static_cast<int8_t>(static_cast<uint32_t>(words[word]) >> 8 * byte);
@@ -354,14 +345,14 @@ TEST_CASE("coded inputs: 12 bits of the largest, zero where tiny, not finite whe
       const int integer = 16 * at(block.high) + at(block.low);
       const double bound = i / kCodeInputs == 2 ? CodedInputs::kLeast
                                                 : largest(i / kCodeInputs) / 2032 * (0.5 + 0x1p-6);
-      REQUIRE(std::fabs(double{scales[i / kCodeInputs].unit} * integer - double{x[i]}) <= bound);
+      REQUIRE(std::fabs(double{coded.units[i / kCodeInputs]} * integer - double{x[i]}) <= bound);
     }
     for (const float bad : {NAN, INFINITY, -INFINITY}) {
       const float kept = std::exchange(x[5], bad);
       const float other = std::exchange(x[13], bad);
       code();
-      CHECK(!std::isfinite(scales[0].unit));
-      CHECK(std::isfinite(scales[1].unit));
+      CHECK(!std::isfinite(coded.units[0]));
+      CHECK(std::isfinite(coded.units[1]));
       x[5] = kept;
       x[13] = other;
     }
