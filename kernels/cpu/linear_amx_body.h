@@ -78,15 +78,17 @@ inline void multiply(const CodedRows& in,
 
 using TileSum = __m512[kTileRows];  // of one panel
 
+// The first chunk's: `sum` holds nothing yet.
 template <class Block>
 inline void add_totals(const CodedRows& in,
                        const Chunk& chunk,
                        int n_blocks,
                        const Totals (&totals)[kChunk],
+                       bool is_first,
                        TileSum& sum) noexcept {
   TileSum in_registers;
 #pragma GCC unroll 16
-  for (int r = 0; r < kTileRows; ++r) in_registers[r] = sum[r];
+  for (int r = 0; r < kTileRows; ++r) in_registers[r] = is_first ? _mm512_setzero_ps() : sum[r];
   for (int b = 0; b < n_blocks; ++b) {
 #pragma GCC unroll 16
     for (int r = 0; r < kTileRows; ++r) {
@@ -124,14 +126,14 @@ inline void add_chunk(const LinearCall& call,
       const CodedRows in =
           call.coded.from((group.row + t * kTileRows) * n_blocks + first * kTileRows);
       multiply<Block>(in, chunk, n, totals);
-      add_totals<Block>(in, chunk, n, totals, sums[p][t]);
+      add_totals<Block>(in, chunk, n, totals, first == 0, sums[p][t]);
     }
   }
 }
 
 template <class Block>
 void run_coded_group(const LinearCall& call, const CodedGroup& group) noexcept {
-  GroupSums sums = {};
+  GroupSums sums;
   const int64_t n_blocks = call.weights->n_inputs() / kCodeInputs;
   for (int64_t first = 0; first < n_blocks; first += kChunk) {
     add_chunk<Block>(call, group, first, sums);
