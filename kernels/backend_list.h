@@ -9,6 +9,7 @@
 #include "config/result.h"
 #include "kernels/device_attention.h"
 #include "kernels/device_layers.h"
+#include "kernels/device_select.h"
 #include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 
@@ -23,6 +24,7 @@ struct BackendEntry {
                                                              DeviceStream stream) = nullptr;
   // Beside make_on_device.
   std::unique_ptr<DeviceLayers> (*make_layers)(DeviceStream stream) = nullptr;
+  std::unique_ptr<DeviceSelect> (*make_select)(DeviceStream stream) = nullptr;
   LayerKernels layer;  // all null where the backend is no CPU's
 };
 

@@ -4,6 +4,7 @@
 #include "kernels/backend_list.h"
 #include "kernels/device_attention.h"
 #include "kernels/device_layers.h"
+#include "kernels/device_select.h"
 #include "kernels/paged_attention.h"
 
 namespace tq::kernels {
@@ -89,6 +90,13 @@ Result<std::unique_ptr<DeviceLayers>> make_device_layers(std::string_view name,
   const Need need{[](const BackendEntry& found) { return found.make_layers != nullptr; }, kOnCpu};
   TQ_ASSIGN(const BackendEntry entry, find_entry(name, need));
   return entry.make_layers(stream);
+}
+
+Result<std::unique_ptr<DeviceSelect>> make_device_select(std::string_view name,
+                                                         DeviceStream stream) {
+  const Need need{[](const BackendEntry& found) { return found.make_select != nullptr; }, kOnCpu};
+  TQ_ASSIGN(const BackendEntry entry, find_entry(name, need));
+  return entry.make_select(stream);
 }
 
 Result<LayerKernels> find_layer_kernels(std::string_view name) {

@@ -9,6 +9,7 @@ BackendEntry cuda_backend() noexcept {
           .make = nullptr,
           .make_on_device = nullptr,
           .make_layers = nullptr,
+          .make_select = nullptr,
           .layer = {}};
 }
 

@@ -4,6 +4,7 @@
 #include "kernels/backend_list.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/cuda_layers.h"
+#include "kernels/cuda/cuda_select.h"
 #include "kernels/cuda/device.h"
 
 namespace tq::kernels {
@@ -18,6 +19,10 @@ std::unique_ptr<DeviceLayers> make_layers(DeviceStream stream) {
   return cuda::make_cuda_layers(static_cast<cuda::Stream>(stream));
 }
 
+std::unique_ptr<DeviceSelect> make_select(DeviceStream stream) {
+  return cuda::make_cuda_select(static_cast<cuda::Stream>(stream));
+}
+
 }  // namespace
 
 BackendEntry cuda_backend() noexcept {
@@ -27,6 +32,7 @@ BackendEntry cuda_backend() noexcept {
           .make = nullptr,
           .make_on_device = make_on_stream,
           .make_layers = make_layers,
+          .make_select = make_select,
           .layer = {}};
 }
 

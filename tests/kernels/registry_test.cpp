@@ -5,6 +5,7 @@
 
 #include "kernels/device_attention.h"
 #include "kernels/device_layers.h"
+#include "kernels/device_select.h"
 #include "kernels/layer_kernels.h"
 #include "kernels/paged_attention.h"
 
@@ -71,6 +72,9 @@ TEST_CASE("a device's backend and layers are made by name, or say why not", "[re
   check(make_device_layers("scalar", nullptr), layers, make_device_layers("sse9", nullptr));
   CHECK(layers.ok() == cuda.ok());
   CHECK(make_device_layers("auto", nullptr).ok() == cuda.ok());
+  const auto select = make_device_select("cuda", nullptr);
+  check(make_device_select("scalar", nullptr), select, make_device_select("sse9", nullptr));
+  CHECK(select.ok() == cuda.ok());
   CHECK(!find_layer_kernels("cuda").ok());
 }
 

@@ -10,6 +10,13 @@ TURN = LAYER + "heads are turned by their positions"
 HEADS = LAYER + "biases are added and heads normed before they turn"
 BLOCKS = LAYER + "numbers of heads that fill no block"
 
+SELECT = "device select: "
+LENGTHS = SELECT + "rows of any length"
+FALLS = SELECT + "a number falls on the token that plain loops find"
+EXTREME = SELECT + "rows that leave nothing to chance"
+FINITE = SELECT + "a row that is not finite is told, and no other"
+CHANGES = SELECT + "changes come between the two kinds of queries"
+
 APPEND = "every backend appends any rows to the same bytes"
 SEAL = "every backend seals any rows to the same bytes"
 ODD = "odd lengths, decode and prefill, all groups"          # tq4
@@ -106,6 +113,43 @@ MUTANTS = [
     ("layers: the last heads find no warp", "layers.cu",
      "ceil_div(n_heads, kHeadWarps)", "n_heads / kHeadWarps + (n_heads < kHeadWarps)",
      "layers", BLOCKS),
+
+    # The choice of tokens.
+    ("select: the last, partial granule is left out", "select.cu",
+     "g < p.n_granules; g += kSelectParts", "g < p.n_tokens / kGranule; g += kSelectParts",
+     "select", LENGTHS),
+    ("select: a row's padding is looked at", "select.cu",
+     "token < p.n_tokens ? seat.row[token]", "token < p.row_size ? seat.row[token]",
+     "select", LENGTHS),
+    ("select: one token too few reaches the bound", "select.cu",
+     "if (n_reach[bit] >= n_top) bound", "if (n_reach[bit] >= n_top - 1) bound",
+     "select", LENGTHS),
+    ("select: a bound is not built to its last bit", "select.cu",
+     "for (int bit = 31; bit >= 0; --bit) {", "for (int bit = 31; bit >= 24; --bit) {",
+     "select", EXTREME),
+    ("select: maxima are counted before the counters are zero", "select.cu",
+     "n_reach[thread] = 0;\n  __syncthreads();\n", "n_reach[thread] = 0;\n", "select", LENGTHS),
+    ("select: excluded tokens are answered", "select.cu",
+     "fmaxf(from_key(bound), kLeastLogit)", "from_key(bound)", "select", CHANGES),
+    ("select: negative logits order backwards", "select.cu",
+     "bits >> 31 != 0 ? ~bits : bits", "bits >> 31 != 0 ? bits : bits", "select", EXTREME),
+    ("select: a sum leaves half the lanes out", "select.cu",
+     "distance < kWarp; distance *= 2) value +=", "distance < kWarp / 2; distance *= 2) value +=",
+     "select", FALLS),
+    ("select: a number falls on the token before", "select.cu",
+     "before + through <= target", "before + through < target - 1.0", "select", FALLS),
+    ("select: what comes before a stretch is forgotten", "select.cu",
+     "  before += shuffle(through - own, chosen);\n", "", "select", FALLS),
+    ("select: sums of a stretch are those of another distance", "select.cu",
+     "if (lane >= distance) through", "if (lane > distance) through", "select", FALLS),
+    ("select: infinity and NaN are not told", "select.cu",
+     "taint += logits.x[i] - logits.x[i];", "taint += 0.0f * (first - first);",
+     "select", FINITE),
+    ("select: a change hides what is not finite", "select.cu",
+     "  if (*logit - *logit != 0.0f) p.bad_rows[change.row] = 1;\n", "", "select", FINITE),
+    ("select: a change is another row's", "select.cu",
+     "static_cast<int64_t>(change.row) * p.row_size + change.token",
+     "static_cast<int64_t>(0 * change.row) * p.row_size + change.token", "select", CHANGES),
 
     # Scores.
     ("a key is multiplied by its neighbour's scale", "attend_keys.cuh",
