@@ -174,20 +174,10 @@ void EngineLoop::mark_started(Clock::time_point now) {
 // ---- One step.
 
 // The wall of the engine step: what a library below throws ends here, as an error.
-Result<StepLogits> EngineLoop::run_guarded(const StepPlan& plan) {
+Result<void> EngineLoop::run_guarded(const StepPlan& plan) {
   try {
     TQ_ASSIGN(const StepLogits logits, runner_.run(plan));
-    const auto n_rows = static_cast<size_t>(
-        std::ranges::count_if(plan.items, [](const StepItem& item) { return item.sample; }));
-    const size_t n_values = n_rows * static_cast<size_t>(runner_.vocab_size());
-    if (logits.values.size() != n_values) {
-      return Error{Code::kInternal,
-                   "the runner gave " + std::to_string(logits.values.size()) + " logits, not " +
-                       std::to_string(n_values),
-                   "runner"};
-    }
-    sample(plan, logits.values);
-    return logits;
+    return sample(plan, logits);
   } catch (const std::exception& e) {
     return Error{Code::kInternal, std::string("the step failed: ") + e.what(), "runner"};
   }
@@ -195,9 +185,9 @@ Result<StepLogits> EngineLoop::run_guarded(const StepPlan& plan) {
 
 bool EngineLoop::run_step(const StepPlan& plan) {
   const int32_t n_tokens = plan.n_tokens;
-  const auto logits = run_guarded(plan);
-  if (!logits) {
-    fail_step(plan, logits.error());
+  const Result<void> done = run_guarded(plan);
+  if (!done) {
+    fail_step(plan, done.error());
     return false;
   }
   stats_.steps.fetch_add(1, std::memory_order_relaxed);
@@ -210,50 +200,51 @@ bool EngineLoop::run_step(const StepPlan& plan) {
   return true;
 }
 
-void EngineLoop::sample(const StepPlan& plan, std::span<float> logits) {
+Result<void> EngineLoop::sample(const StepPlan& plan, const StepLogits& logits) {
   outcomes_.clear();
-  const auto width = static_cast<size_t>(runner_.vocab_size());
-  // Models pad their vocabulary; a token that the tokenizer does not know has no text, so none is
-  // drawn.
-  const size_t n_known = std::min(width, static_cast<size_t>(tokenizer_.vocab_size()));
-  size_t row = 0;
+  contexts_.clear();
   for (const StepItem& item : plan.items) {
     if (!item.sample) continue;
-    outcomes_.push_back(sample_item(item, logits.subspan(row++ * width, n_known)));
+    outcomes_.push_back({.id = item.seq, .token = kNoToken, .logprob = {}, .error = {}});
+    contexts_.push_back(context_of(item.seq));
   }
+  // Models pad their vocabulary; a token that the tokenizer does not know has no text, so none is
+  // drawn.
+  const int width = runner_.vocab_size();
+  return sampler_.sample(
+      logits, contexts_, {.row = width, .n_tokens = std::min(width, tokenizer_.vocab_size())},
+      [&](size_t i, const Result<Sampled>& sampled) { note_sampled(sampled, outcomes_[i]); });
 }
 
-EngineLoop::Outcome EngineLoop::sample_item(const StepItem& item, std::span<float> logits) {
-  const Sequence& sequence = *scheduler_.find(item.seq);
-  const Request& request = requests_.at(item.seq);
+RowContext EngineLoop::context_of(SeqId id) const {
+  const Sequence& sequence = *scheduler_.find(id);
+  const Request& request = requests_.at(id);
   const bool too_early = request.usage.completion_tokens < request.min_tokens;
-  const auto sampled =
-      sampler_.sample({.logits = logits,
-                       .params = &request.sampling,
-                       .seed = request.seed,
-                       .tokens = sequence.tokens,
-                       .n_prompt = sequence.n_prompt,
-                       .banned = too_early ? std::span<const TokenId>(request.stop_tokens)
-                                           : std::span<const TokenId>()});
-  Outcome outcome{.id = item.seq, .token = kNoToken, .logprob = {}, .error = {}};
+  return {.params = &request.sampling,
+          .seed = request.seed,
+          .tokens = sequence.tokens,
+          .n_prompt = sequence.n_prompt,
+          .banned = too_early ? std::span<const TokenId>(request.stop_tokens)
+                              : std::span<const TokenId>()};
+}
+
+void EngineLoop::note_sampled(const Result<Sampled>& sampled, Outcome& outcome) const {
   if (!sampled) {
     outcome.error = sampled.error();
-    return outcome;
+    return;
   }
   outcome.token = sampled->token;
-  if (request.sampling.logprobs) {
-    TokenLogprob logprob{.token = sampled->token,
-                         .logprob = sampled->logprob,
-                         .bytes = std::string(tokenizer_.piece(sampled->token, true)),
-                         .top = {}};
-    for (const RankedToken& top : sampled->top) {
-      logprob.top.push_back({.token = top.token,
-                             .logprob = top.logprob,
-                             .bytes = std::string(tokenizer_.piece(top.token, true))});
-    }
-    outcome.logprob = std::move(logprob);
+  if (!requests_.at(outcome.id).sampling.logprobs) return;
+  TokenLogprob logprob{.token = sampled->token,
+                       .logprob = sampled->logprob,
+                       .bytes = std::string(tokenizer_.piece(sampled->token, true)),
+                       .top = {}};
+  for (const RankedToken& top : sampled->top) {
+    logprob.top.push_back({.token = top.token,
+                           .logprob = top.logprob,
+                           .bytes = std::string(tokenizer_.piece(top.token, true))});
   }
-  return outcome;
+  outcome.logprob = std::move(logprob);
 }
 
 // ---- Out of the engine.

@@ -15,10 +15,10 @@
 #include "engine/event_sink.h"
 #include "engine/inbox.h"
 #include "engine/request.h"
-#include "engine/sampler.h"
 #include "engine/scheduler.h"
 #include "engine/stats.h"
 #include "engine/step_runner.h"
+#include "engine/step_sampler.h"
 #include "models/tokenizer/tokenizer.h"
 
 namespace tq::engine {
@@ -53,9 +53,10 @@ class EngineLoop {
   void mark_started(Clock::time_point now);
 
   bool run_step(const StepPlan& plan);
-  Result<StepLogits> run_guarded(const StepPlan& plan);
-  void sample(const StepPlan& plan, std::span<float> logits);
-  Outcome sample_item(const StepItem& item, std::span<float> logits);
+  Result<void> run_guarded(const StepPlan& plan);
+  Result<void> sample(const StepPlan& plan, const StepLogits& logits);  // sets outcomes_
+  RowContext context_of(SeqId id) const;
+  void note_sampled(const Result<Sampled>& sampled, Outcome& outcome) const;
   void deliver(Outcome& outcome, Clock::time_point now);
   void end_by_token(Request& request, TokenId token);
 
@@ -73,13 +74,14 @@ class EngineLoop {
   EngineStats& stats_;
 
   Scheduler scheduler_;
-  Sampler sampler_;
+  StepSampler sampler_;
   uint64_t seed_base_;  // of requests without a seed
   std::unordered_map<SeqId, Request> requests_;
   std::optional<Error> unhealthy_;
 
   Inbox::Batch batch_;
   std::vector<Outcome> outcomes_;
+  std::vector<RowContext> contexts_;
   std::vector<TokenId> sampled_;
   std::vector<SeqId> ids_;  // workspace
 };

@@ -2,18 +2,18 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
-#include <string>
 
 #include "config/check.h"
+#include "config/limits.h"
+#include "kernels/token_weight.h"
 
 namespace tq::engine {
 
 namespace {
 
-constexpr float kExcluded = -std::numeric_limits<float>::infinity();
+constexpr float kBelowAll = -std::numeric_limits<float>::infinity();
 
 constexpr uint64_t mix(uint64_t x) noexcept {  // the finaliser of SplitMix64
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -31,7 +31,7 @@ TokenId argmax(std::span<const float> logits) noexcept {
   std::array<int32_t, kLanes> at{};
   // x - x is 0 for finite x and NaN for all others, and a NaN never leaves a sum.
   std::array<float, kLanes> taint{};
-  best.fill(kExcluded);
+  best.fill(kBelowAll);
   const size_t n_whole = logits.size() / kLanes * kLanes;
   for (size_t i = 0; i < n_whole; i += kLanes) {
     for (size_t lane = 0; lane < kLanes; ++lane) {
@@ -42,7 +42,7 @@ TokenId argmax(std::span<const float> logits) noexcept {
       if constexpr (kChecked) taint[lane] += x - x;
     }
   }
-  float top = kExcluded;
+  float top = kBelowAll;
   TokenId token = -1;
   float any_taint = 0.0f;
   const auto consider = [&](float x, int32_t idx) {
@@ -62,55 +62,75 @@ TokenId argmax(std::span<const float> logits) noexcept {
   return any_taint == 0.0f ? token : -1;
 }
 
+bool is_better(const RankedToken& a, const RankedToken& b) {
+  return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
+}
+
 // The n largest logits, descending, the lower id first on ties; `logprob` holds the logit. A heap
 // of n: most of the row fails one comparison.
 void rank_top(std::span<const float> logits, size_t n, std::vector<RankedToken>& out) {
-  const auto better = [](const RankedToken& a, const RankedToken& b) {
-    return a.logprob != b.logprob ? a.logprob > b.logprob : a.token < b.token;
-  };
   out.clear();
   for (size_t i = 0; i < logits.size() && n > 0; ++i) {
     const RankedToken entry{static_cast<TokenId>(i), logits[i]};
     if (out.size() == n) {
-      if (!better(entry, out.front())) continue;
-      std::ranges::pop_heap(out, better);
+      if (!is_better(entry, out.front())) continue;
+      std::ranges::pop_heap(out, is_better);
       out.back() = entry;
     } else {
       out.push_back(entry);
     }
-    std::ranges::push_heap(out, better);
+    std::ranges::push_heap(out, is_better);
   }
-  std::ranges::sort_heap(out, better);
-}
-
-// exp(x) for x <= 0, as straight code that compilers turn into vectors (std::exp stays a call). x =
-// n ln 2 + r with |r| <= 0.35; the Taylor polynomial of degree 7 leaves r^8/8! < 6e-9, so rounding
-// dominates: a few 1e-7 relative. Below -87, where floats become subnormal, the weight is 0.
-inline float exp_nonpositive(float x) noexcept {
-  constexpr float kRound = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  // Magnitudes of floats compare as integers, and integer comparisons are no branches.
-  constexpr int32_t kMost = std::bit_cast<int32_t>(87.0f);
-  const int32_t magnitude = std::bit_cast<int32_t>(x) & 0x7fffffff;
-  const int32_t keep = -static_cast<int32_t>(magnitude <= kMost);  // all bits, or none
-  const float clamped = -std::bit_cast<float>(magnitude & keep);
-  const float n = (clamped * 1.44269504f + kRound) - kRound;
-  const float r = (clamped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts
-  float p = 1.0f / 5040;
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  const float scale = std::bit_cast<float>((static_cast<int32_t>(n) + 127) << 23);
-  return std::bit_cast<float>(std::bit_cast<int32_t>(p * scale) & keep);
+  std::ranges::sort_heap(out, is_better);
 }
 
 constexpr size_t kBlock = 64;  // weights per partial sum
 
 // Up to so many of top_k a heap is kept; beyond, the row is partitioned.
 constexpr int kHeapMax = 1024;
+
+static_assert(limits::kTopLogprobsMax <= kernels::kSelectTopMax);
+
+Error not_finite() {
+  return {Code::kInternal, "the model's logits are not finite for this sequence", "logits"};
+}
+
+Error nothing_left() {
+  return {Code::kInvalidArgument,
+          "no token is left to draw: logit_bias and min_tokens exclude all of them", "logit_bias"};
+}
+
+double uniform_of(const RowContext& row) {
+  return uniform_at(row.seed, row.tokens.size() - static_cast<uint64_t>(row.n_prompt));
+}
+
+bool draws_from_all(const SamplingParams& params) {
+  return params.top_k <= 0 && params.typical_p >= 1.0f && params.top_p >= 1.0f &&
+         params.min_p <= 0.0f;
+}
+
+// Of a token, given its logit after the changes.
+float raw_logit(TokenId token,
+                float logit,
+                std::span<const kernels::LogitChange> changes,
+                std::span<const float> raw) {
+  const auto change = std::ranges::find(changes, token, &kernels::LogitChange::token);
+  return change == changes.end() ? logit : raw[static_cast<size_t>(change - changes.begin())];
+}
+
+// Whether the filters leave none but tokens of the answer, which weigh `mass` together, the one
+// with the least logit `lightest`.
+bool tells(const SamplingParams& params,
+           const kernels::RowAnswer& answer,
+           double mass,
+           float lightest) {
+  if (params.top_k > 0 && answer.top.size() >= static_cast<size_t>(params.top_k)) return true;
+  if (mass == answer.total) return true;  // exact: nothing else has weight
+  if (params.top_k > 0 || params.typical_p < 1.0f) return false;
+  if (params.top_p < 1.0f && mass >= params.top_p * answer.total) return true;
+  // A lesser logit may weigh a rounding more.
+  return lightest + 2 * kernels::kWeightQuantum < 0.999f * params.min_p;
+}
 
 }  // namespace
 
@@ -120,183 +140,103 @@ double uniform_at(uint64_t seed, uint64_t counter) noexcept {
   return static_cast<double>(mix(bits ^ stream) >> 11) * 0x1.0p-53;
 }
 
-Result<Sampled> Sampler::sample(const SampleCall& call) {
-  const SamplingParams& params = *call.params;
-  TQ_CHECK(!call.logits.empty() && call.n_prompt >= 0 &&
-               static_cast<size_t>(call.n_prompt) <= call.tokens.size(),
-           "bad sampling call", call.logits.size(), call.n_prompt, call.tokens.size());
-  const TokenId raw_best = argmax</*kChecked=*/true>(call.logits);
-  if (raw_best < 0) {
-    return Error{Code::kInternal, "the model's logits are not finite for this sequence", "logits"};
-  }
-  double log_sum = 0.0;
-  top_.clear();
-  if (params.logprobs) {
-    const float max = call.logits[static_cast<size_t>(raw_best)];
-    log_sum = max + std::log(fill_weights(call.logits, max, 1.0f));
-    rank_top(call.logits, static_cast<size_t>(params.top_logprobs), top_);
-    for (RankedToken& entry : top_) entry.logprob = static_cast<float>(entry.logprob - log_sum);
-  }
-  const bool plain = params.logit_bias.empty() && call.banned.empty() &&
-                     params.repetition_penalty == 1.0f && params.presence_penalty == 0.0f &&
-                     params.frequency_penalty == 0.0f;
-  if (plain && params.temperature <= 0.0f) {
-    const float logit = call.logits[static_cast<size_t>(raw_best)];
-    return Sampled{raw_best, static_cast<float>(logit - log_sum), top_};
-  }
+Result<Sampled> Sampler::sample(const RowContext& row, std::span<float> logits) {
+  const SamplingParams& params = *row.params;
+  TQ_CHECK(!logits.empty() && row.n_prompt >= 0 &&
+               static_cast<size_t>(row.n_prompt) <= row.tokens.size(),
+           "bad sampling call", logits.size(), row.n_prompt, row.tokens.size());
+  const TokenId raw_best = argmax</*kChecked=*/true>(logits);
+  if (raw_best < 0) return not_finite();
+  const float raw_max = logits[static_cast<size_t>(raw_best)];
+  const double log_sum = params.logprobs ? rank_logprobs(params, logits, raw_max) : 0.0;
 
-  if (params.logprobs) raw_logits_.assign(call.logits.begin(), call.logits.end());
-  apply_penalties(call);
-  TokenId token = plain ? raw_best : argmax</*kChecked=*/false>(call.logits);
-  if (token >= 0 && params.temperature > 0.0f)
-    token = draw(call, call.logits[static_cast<size_t>(token)]);
-  if (token < 0) {
-    return Error{Code::kInvalidArgument,
-                 "no token is left to draw: logit_bias and min_tokens exclude all of them",
-                 "logit_bias"};
+  changes_.clear();
+  changes_of_.add(row, static_cast<int32_t>(logits.size()), 0, changes_);
+  raw_.clear();
+  for (const kernels::LogitChange& change : changes_) {
+    float& logit = logits[static_cast<size_t>(change.token)];
+    raw_.push_back(logit);
+    logit = kernels::changed_logit(logit, change);
   }
-  Sampled sampled{token, 0.0f, top_};
-  if (params.logprobs) {
-    sampled.logprob = static_cast<float>(raw_logits_[static_cast<size_t>(token)] - log_sum);
-  }
-  return sampled;
+  TokenId token = changes_.empty() ? raw_best : argmax</*kChecked=*/false>(logits);
+  const float max = logits[static_cast<size_t>(token)];
+  if (max == kernels::kExcludedLogit) return nothing_left();
+  if (params.temperature > 0.0f) token = draw(row, logits, max);
+  if (!params.logprobs) return Sampled{.token = token, .logprob = 0.0f, .top = {}};
+  const float raw = raw_logit(token, logits[static_cast<size_t>(token)], changes_, raw_);
+  return Sampled{token, static_cast<float>(raw - log_sum), top_};
 }
 
-void Sampler::apply_penalties(const SampleCall& call) {
-  const SamplingParams& params = *call.params;
-  const std::span<float> logits = call.logits;
-  for (const auto& [token, bias] : params.logit_bias) {
-    if (token >= 0 && static_cast<size_t>(token) < logits.size()) {
-      logits[static_cast<size_t>(token)] += bias;
-    }
-  }
-  for (const TokenId token : call.banned) {
-    if (token >= 0 && static_cast<size_t>(token) < logits.size()) {
-      logits[static_cast<size_t>(token)] = kExcluded;
-    }
-  }
-  if (params.repetition_penalty == 1.0f && params.presence_penalty == 0.0f &&
-      params.frequency_penalty == 0.0f) {
-    return;
-  }
-  counts_.resize(logits.size());
-  seen_.resize(logits.size());
-  for (const TokenId token : call.tokens.subspan(static_cast<size_t>(call.n_prompt))) {
-    ++counts_[static_cast<size_t>(token)];
-  }
-  for (const TokenId token : call.tokens) {
-    const auto t = static_cast<size_t>(token);
-    if (seen_[t] != 0) continue;
-    seen_[t] = 1;
-    if (params.repetition_penalty != 1.0f) {
-      logits[t] = logits[t] > 0 ? logits[t] / params.repetition_penalty
-                                : logits[t] * params.repetition_penalty;
-    }
-    if (counts_[t] > 0) {
-      logits[t] -=
-          params.presence_penalty + params.frequency_penalty * static_cast<float>(counts_[t]);
-    }
-  }
-  for (const TokenId token : call.tokens) {  // back to zero for the next row
-    counts_[static_cast<size_t>(token)] = 0;
-    seen_[static_cast<size_t>(token)] = 0;
-  }
+double Sampler::rank_logprobs(const SamplingParams& params,
+                              std::span<const float> logits,
+                              float max) {
+  rank_top(logits, static_cast<size_t>(params.top_logprobs), top_);
+  return finish_logprobs(max, fill_weights(logits, WeightScale::of(max, 1.0f)));
 }
 
-TokenId Sampler::draw(const SampleCall& call, float max) {
-  const SamplingParams& params = *call.params;
-  const double total = fill_weights(call.logits, max, params.temperature);
-  const auto token_idx =
-      static_cast<uint64_t>(call.tokens.size()) - static_cast<uint64_t>(call.n_prompt);
-  const double u = uniform_at(call.seed, token_idx);
-  if (params.top_k <= 0 && params.typical_p >= 1.0f && params.top_p >= 1.0f &&
-      params.min_p <= 0.0f) {
-    return draw_from_row(u, total);
-  }
-  collect(call.logits, call, max, total);
-  const bool is_cut = params.top_k > 0 || params.typical_p < 1.0f;
-  if (params.typical_p < 1.0f) keep_typical(params.typical_p);
-  if (params.top_p < 1.0f) keep_top_p(params.top_p, is_cut ? candidate_total() : total);
-  if (params.min_p > 0.0f) keep_min_p(params.min_p);
-  return draw_from_candidates(u);
+double Sampler::finish_logprobs(float max, double total) {
+  const double log_sum = max + std::log(total);
+  for (RankedToken& entry : top_) entry.logprob = static_cast<float>(entry.logprob - log_sum);
+  return log_sum;
 }
 
-double Sampler::fill_weights(std::span<const float> logits, float max, float temperature) {
+TokenId Sampler::draw(const RowContext& row, std::span<const float> logits, float max) {
+  const SamplingParams& params = *row.params;
+  const WeightScale scale = WeightScale::of(max, params.temperature);
+  const double total = fill_weights(logits, scale);
+  const double u = uniform_of(row);
+  if (draws_from_all(params)) return draw_from_weights(u * total);
+  collect(params, logits, total);
+  candidates_.filter(params, scale, total);
+  return candidates_.draw(u).token;
+}
+
+double Sampler::fill_weights(std::span<const float> logits, const WeightScale& scale) {
   constexpr size_t kLanes = 8;
+  TQ_CHECK(logits.size() <= limits::kVocabMax, "too many tokens", logits.size());
   weights_.resize(logits.size());
   block_sums_.clear();
-  // The difference first: a tiny temperature must not overflow both terms to infinity.
   float* const weights = weights_.data();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    weights[i] = exp_nonpositive((logits[i] - max) / temperature);
-  }
+  for (size_t i = 0; i < logits.size(); ++i) weights[i] = scale.weight(logits[i]);
   double total = 0.0;
   for (size_t begin = 0; begin < weights_.size(); begin += kBlock) {
     const size_t end = std::min(begin + kBlock, weights_.size());
-    std::array<float, kLanes> sums{};
+    std::array<double, kLanes> sums{};
     size_t i = begin;
     for (; i + kLanes <= end; i += kLanes) {
       for (size_t lane = 0; lane < kLanes; ++lane) sums[lane] += weights[i + lane];
     }
     double sum = 0.0;
     for (; i < end; ++i) sum += weights[i];
-    for (const float lane : sums) sum += lane;
+    for (const double lane : sums) sum += lane;
     block_sums_.push_back(sum);
     total += sum;
   }
   return total;
 }
 
-// Whole blocks are passed by their sums, so a draw reads little of the row.
-TokenId Sampler::draw_from_row(double u, double total) const {
-  double rest = u * total;
+// The first token with which the sum of weights exceeds the target. Whole blocks are passed by
+// their sums, so this reads little of the row.
+TokenId Sampler::draw_from_weights(double target) const noexcept {
+  double through = 0.0;
   size_t block = 0;
-  while (block + 1 < block_sums_.size() && rest >= block_sums_[block]) rest -= block_sums_[block++];
-  // Rounding may leave a sliver behind the block's last token: then it is the last one that has
-  // weight.
-  TokenId last = -1;
-  for (size_t i = block * kBlock; i < std::min((block + 1) * kBlock, weights_.size()); ++i) {
-    if (weights_[i] == 0.0f) continue;
-    last = static_cast<TokenId>(i);
-    rest -= weights_[i];
-    if (rest < 0.0) return last;
-  }
-  for (size_t i = block * kBlock; last < 0 && i > 0; --i) {  // the sliver of a block without weight
-    if (weights_[i - 1] > 0.0f) last = static_cast<TokenId>(i - 1);
-  }
-  return last;
-}
-
-TokenId Sampler::draw_from_candidates(double u) const {
-  double rest = u * candidate_total();
-  for (const Candidate& c : candidates_) {
-    rest -= c.weight;
-    if (rest < 0.0) return c.token;
-  }
-  return candidates_.back().token;  // rounding left a sliver at the end
-}
-
-double Sampler::candidate_total() const {
-  double total = 0.0;
-  for (const Candidate& c : candidates_) total += c.weight;
-  return total;
+  while (through + block_sums_[block] <= target) through += block_sums_[block++];
+  size_t i = block * kBlock;
+  while (through + weights_[i] <= target) through += weights_[i++];
+  return static_cast<TokenId>(i);
 }
 
 // The tokens that the filters choose from: the top k, or all that top_p and min_p could keep.
-void Sampler::collect(std::span<const float> logits,
-                      const SampleCall& call,
-                      float max,
-                      double total) {
-  const SamplingParams& params = *call.params;
+void Sampler::collect(const SamplingParams& params, std::span<const float> logits, double total) {
   const auto add = [&](TokenId token) {
     const auto t = static_cast<size_t>(token);
-    if (weights_[t] == 0.0f) return;
-    candidates_.push_back({(logits[t] - max) / params.temperature, token, weights_[t], 0.0f});
+    candidates_.add({.logit = logits[t], .token = token, .weight = weights_[t]});
   };
   candidates_.clear();
   if (params.top_k > 0 && params.top_k <= kHeapMax) {
     rank_top(logits, static_cast<size_t>(params.top_k), top_k_);
     for (const RankedToken& entry : top_k_) add(entry.token);
+    candidates_.sort_by_id();
     return;
   }
   double least = 0.0;
@@ -310,62 +250,101 @@ void Sampler::collect(std::span<const float> logits,
   for (size_t i = 0; i < logits.size(); ++i) {
     if (weights_[i] >= least) add(static_cast<TokenId>(i));
   }
-  const auto k = static_cast<size_t>(std::max(params.top_k, 0));
-  if (k == 0 || k >= candidates_.size()) return;
-  std::ranges::nth_element(candidates_, candidates_.begin() + params.top_k,
-                           [](const Candidate& a, const Candidate& b) {
-                             return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-                           });
-  candidates_.resize(k);
 }
 
-template <class Before>
-void Sampler::keep_mass(double wanted, Before before) {
-  // Everything before `low` is kept, everything from `high` on is not; `kept` is the weight before
-  // `low`.
-  auto low = candidates_.begin();
-  auto high = candidates_.end();
-  double kept = 0.0;
-  while (high - low > 1) {
-    const auto middle = low + (high - low) / 2;
-    std::nth_element(low, middle, high, before);
-    double part = 0.0;
-    for (auto it = low; it != middle; ++it) part += it->weight;
-    if (kept + part >= wanted) {
-      high = middle;
+// ---- Rows on a device.
+
+RowPlace Sampler::ask(const RowContext& row, int32_t n_tokens, RowQuestions& questions) {
+  const SamplingParams& params = *row.params;
+  const auto row_idx = static_cast<int32_t>(questions.queries.size());
+  RowPlace place{.query = questions.queries.size(),
+                 .raw_query = questions.raw_queries.size(),
+                 .first_change = questions.changes.size()};
+  changes_of_.add(row, n_tokens, row_idx, questions.changes);
+  place.n_changes = questions.changes.size() - place.first_change;
+  if (params.logprobs) {
+    questions.raw_queries.push_back({.row = row_idx,
+                                     .n_top = std::max(params.top_logprobs, 1),
+                                     .factor = kernels::weight_factor(1.0f)});
+  }
+  kernels::RowQuery query{.row = row_idx};
+  if (params.temperature > 0.0f) {
+    const bool has_few = params.top_k > 0 && params.top_k <= kernels::kSelectTopMax;
+    if (draws_from_all(params)) {
+      query.u = uniform_of(row);
     } else {
-      kept += part;
-      low = middle;
+      query.n_top = has_few ? params.top_k : kernels::kSelectTopMax;
     }
+    if (!has_few) query.factor = kernels::weight_factor(params.temperature);
   }
-  candidates_.erase(high, candidates_.end());  // the one that crosses `wanted` stays
+  questions.queries.push_back(query);
+  return place;
 }
 
-void Sampler::keep_top_p(double mass, double total) {
-  keep_mass(mass * total, [](const Candidate& a, const Candidate& b) {
-    return a.logit != b.logit ? a.logit > b.logit : a.token < b.token;
-  });
+Result<std::optional<Sampled>> Sampler::conclude(const RowContext& row,
+                                                 const RowPlace& place,
+                                                 const RowQuestions& questions,
+                                                 const kernels::DeviceSelect& answers) {
+  const kernels::RowAnswer answer = answers.answer(place.query);
+  if (!answer.is_finite) return not_finite();
+  if (answer.max == kernels::kExcludedLogit) return nothing_left();
+  const std::optional<Choice> choice = choose(row, answer);
+  if (!choice) return std::optional<Sampled>();
+  if (!row.params->logprobs) return std::optional<Sampled>({choice->token, 0.0f, {}});
+  const auto log_sum = rank_logprobs(*row.params, answers.raw_answer(place.raw_query));
+  if (!log_sum) return std::optional<Sampled>();
+  const float raw =
+      raw_logit(choice->token, choice->logit,
+                std::span(questions.changes).subspan(place.first_change, place.n_changes),
+                answers.raw_logits().subspan(place.first_change, place.n_changes));
+  return std::optional<Sampled>({choice->token, static_cast<float>(raw - *log_sum), top_});
 }
 
-// Locally typical sampling (Meister et al., 2022): tokens whose surprise is nearest to the entropy.
-void Sampler::keep_typical(double mass) {
-  const double total = candidate_total();
-  double moment = 0.0;  // sum of weight * logit
-  for (const Candidate& c : candidates_) moment += double{c.weight} * c.logit;
-  const double log_total = std::log(total);
-  const double entropy = log_total - moment / total;
-  for (Candidate& c : candidates_) {
-    c.surprise = static_cast<float>(std::abs(log_total - c.logit - entropy));
+void Sampler::restore(std::span<float> logits,
+                      const RowPlace& place,
+                      const RowQuestions& questions,
+                      const kernels::DeviceSelect& answers) {
+  for (size_t i = place.first_change; i < place.first_change + place.n_changes; ++i) {
+    logits[static_cast<size_t>(questions.changes[i].token)] = answers.raw_logits()[i];
   }
-  keep_mass(mass * total, [](const Candidate& a, const Candidate& b) {
-    return a.surprise != b.surprise ? a.surprise < b.surprise : a.token < b.token;
-  });
 }
 
-void Sampler::keep_min_p(double share) {
-  float best = 0.0f;
-  for (const Candidate& c : candidates_) best = std::max(best, c.weight);
-  std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < share * best; });
+std::optional<double> Sampler::rank_logprobs(const SamplingParams& params,
+                                             const kernels::RowAnswer& raw) {
+  const auto n = static_cast<size_t>(params.top_logprobs);
+  if (n > 0 && raw.top.empty()) return std::nullopt;
+  top_.clear();
+  for (const kernels::TokenLogit& entry : raw.top) top_.push_back({entry.token, entry.logit});
+  std::ranges::sort(top_, is_better);
+  top_.resize(std::min(n, top_.size()));
+  return finish_logprobs(raw.max, raw.total);
+}
+
+std::optional<Sampler::Choice> Sampler::choose(const RowContext& row,
+                                               const kernels::RowAnswer& answer) {
+  const SamplingParams& params = *row.params;
+  const bool draws = params.temperature > 0.0f;
+  if (draws && draws_from_all(params)) return Choice{answer.drawn, answer.drawn_logit};
+  if (answer.top.empty()) return std::nullopt;
+  if (!draws) {
+    Choice best;
+    for (const auto& [token, logit] : answer.top) {
+      if (logit == answer.max && (best.token < 0 || token < best.token)) best = {token, logit};
+    }
+    return best;
+  }
+  const WeightScale scale = WeightScale::of(answer.max, params.temperature);
+  candidates_.clear();
+  float least = answer.max;
+  for (const auto& [token, logit] : answer.top) {
+    candidates_.add({.logit = logit, .token = token, .weight = scale.weight(logit)});
+    least = std::min(least, logit);
+  }
+  if (!tells(params, answer, candidates_.total(), scale.weight(least))) return std::nullopt;
+  candidates_.sort_by_id();
+  candidates_.filter(params, scale, answer.total);
+  const Candidates::Candidate& drawn = candidates_.draw(uniform_of(row));
+  return Choice{drawn.token, drawn.logit};
 }
 
 }  // namespace tq::engine

@@ -8,15 +8,17 @@
 #include <span>
 
 #include "config/result.h"
+#include "engine/device_logits.h"
 #include "engine/step.h"
 #include "kernels/kv_arena.h"
 #include "quant/block_layout.h"
 
 namespace tq::engine {
 
+// Of the items with sample, in their order; raw, fp32. Valid until the next run().
 struct StepLogits {
-  // [n items with sample, vocab_size], in the items' order; raw, fp32. Valid until the next run().
-  std::span<float> values;  // the sampler may write into it
+  std::span<float> values{};          // [n, vocab_size]; the sampler may write into it
+  DeviceLogits* on_device = nullptr;  // instead, where they stay there; the step may still run
 };
 
 class StepRunner {

@@ -8,7 +8,9 @@
 #include <string>
 #include <utility>
 
+#include "engine/select_logits.h"
 #include "kernels/device_attention.h"
+#include "kernels/device_select.h"
 #include "models/device/device_decoder.h"
 #include "models/device/device_sizes.h"
 #include "models/device/device_weights.h"
@@ -78,8 +80,11 @@ Result<MemoryFacts> TorchRunner::memory_facts(const EngineConfig& config,
 struct TorchRunner::Machine {
   std::unique_ptr<kernels::cpu::ThreadPool> pool;  // CPU: attention and linear layers share it
   std::unique_ptr<models::TorchDevice> device;     // else
-  kernels::DeviceAttention* on_device = nullptr;   // the runner's own
+  kernels::DeviceAttention* on_device = nullptr;   // the runner's own, as the decoder
+  models::DeviceDecoder* decoder = nullptr;
   std::unique_ptr<kernels::DeviceLayers> layers;
+  std::unique_ptr<kernels::DeviceSelect> select;
+  std::unique_ptr<SelectLogits> logits;
 };
 
 TorchRunner::TorchRunner(std::unique_ptr<Machine> machine,
@@ -137,12 +142,16 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineCon
                                 kBackend, attention_options(config, source.spec()), stream));
   machine->on_device = attention.get();
   TQ_ASSIGN(machine->layers, kernels::make_device_layers(kBackend, stream));
+  TQ_ASSIGN(machine->select, kernels::make_device_select(kBackend, stream));
+  machine->logits = std::make_unique<SelectLogits>(
+      *machine->select, [device = attention.get()] { return device->wait(); });
   TQ_ASSIGN(auto decoder, models::make_device_decoder(
                               source,
                               {.attention = attention.get(),
                                .layers = machine->layers.get(),
                                .device = machine->device.get()},
                               {.dtype = config.dtype, .positions_max = config.context_max}));
+  machine->decoder = decoder.get();
   TQ_ASSIGN(auto arena, attention->allocate(pools));
   return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(machine), std::move(attention),
                                                       std::move(arena), std::move(decoder)));
@@ -162,18 +171,28 @@ Result<StepLogits> TorchRunner::run(const StepPlan& plan) {
 
 Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan) {
   const at::NoGradGuard no_grad;
+  // The last step's, should nobody have asked about its logits: what it reads is about to change.
+  if (machine_->logits) TQ_TRY(machine_->logits->finish());
   for (const SealOp& op : plan.seals) {
     TQ_TRY(attention_->seal({.arena = &arena_, .hot = op.hot, .sealed = op.sealed}));
   }
   fill_batch(plan);
   if (batch_.n_tokens == 0) return StepLogits{};
   TQ_ASSIGN(const kernels::AttnPlan* attn_plan, attention_->plan(batch_, arena_));
-  TQ_ASSIGN(const auto logits, decoder_->forward({.tokens = tokens_,
-                                                  .positions = positions_,
-                                                  .logit_rows = logit_rows_,
-                                                  .plan = attn_plan,
-                                                  .arena = &arena_}));
-  return StepLogits{logits};
+  const models::DecoderInput input{.tokens = tokens_,
+                                   .positions = positions_,
+                                   .logit_rows = logit_rows_,
+                                   .plan = attn_plan,
+                                   .arena = &arena_};
+  if (machine_->decoder == nullptr) {
+    TQ_ASSIGN(const auto logits, decoder_->forward(input));
+    return StepLogits{.values = logits};
+  }
+  SelectLogits& on_device = *machine_->logits;
+  TQ_ASSIGN(const auto logits, machine_->decoder->forward_on_device(input));
+  on_device.begin(logits, vocab_size());
+  if (logits.empty()) TQ_TRY(on_device.finish());  // nobody will ask
+  return StepLogits{.on_device = &on_device};
 }
 
 void TorchRunner::fill_batch(const StepPlan& plan) {

@@ -10,10 +10,11 @@
 #include <limits>
 
 #include "config/ids.h"
+#include "config/limits.h"
 
 namespace tq::kernels {
 
-inline constexpr int32_t kWeighedTokensMax = 1 << 20;
+static_assert(limits::kVocabMax <= 1 << 20);
 inline constexpr float kWeightQuantum = 0x1p-33f;
 // Of a token that may not be drawn.
 inline constexpr float kExcludedLogit = std::numeric_limits<float>::lowest();

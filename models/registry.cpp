@@ -19,9 +19,9 @@ struct Family {
   Result<std::unique_ptr<Decoder>> (*make)(const WeightSource&,
                                            kernels::PagedAttention&,
                                            const DecoderOptions&);
-  Result<std::unique_ptr<Decoder>> (*make_on_device)(const WeightSource&,
-                                                     const DeviceKernels&,
-                                                     const DeviceDecoderOptions&);
+  Result<std::unique_ptr<DeviceDecoder>> (*make_on_device)(const WeightSource&,
+                                                           const DeviceKernels&,
+                                                           const DeviceDecoderOptions&);
 };
 
 constexpr std::array kFamilies{
@@ -55,9 +55,9 @@ Result<std::unique_ptr<Decoder>> make_decoder(const WeightSource& source,
   return family.make(source, attention, options);
 }
 
-Result<std::unique_ptr<Decoder>> make_device_decoder(const WeightSource& source,
-                                                     const DeviceKernels& kernels,
-                                                     const DeviceDecoderOptions& options) {
+Result<std::unique_ptr<DeviceDecoder>> make_device_decoder(const WeightSource& source,
+                                                           const DeviceKernels& kernels,
+                                                           const DeviceDecoderOptions& options) {
   TQ_CHECK(kernels.attention != nullptr && kernels.layers != nullptr && kernels.device != nullptr,
            "a decoder needs kernels");
   TQ_ASSIGN(const Family family, find_family(source));

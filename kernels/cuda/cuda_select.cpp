@@ -6,6 +6,7 @@
 #include <string>
 
 #include "config/check.h"
+#include "config/limits.h"
 #include "kernels/cuda/call_check.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/select_launch.h"
@@ -33,7 +34,7 @@ Result<void> check_queries(const SelectCall& call, std::span<const RowQuery> que
 
 Result<void> check(const SelectCall& call) {
   TQ_TRY(check_in("n_rows", call.n_rows, 1, kDeviceRowsMax));
-  TQ_TRY(check_in("row_size", call.row_size, 1, kWeighedTokensMax));
+  TQ_TRY(check_in("row_size", call.row_size, 1, limits::kVocabMax));
   TQ_TRY(check_in("n_tokens", call.n_tokens, 1, call.row_size));
   TQ_TRY(check_in("queries", static_cast<int64_t>(call.queries.size() + call.raw_queries.size()), 0,
                   kDeviceRowsMax));

@@ -1,9 +1,10 @@
 #pragma once
-// The decoder on a device: matrix products by LibTorch, the rest by our kernels, all on one stream;
-// the host waits once in a step, for its logits. Families are those of models/decoder.h.
+// The decoder on a device: matrix products by LibTorch, the rest by our kernels, all on one stream.
+// Families are those of models/decoder.h.
 
 #include <cstdint>
 #include <memory>
+#include <span>
 
 #include "kernels/device_attention.h"
 #include "kernels/device_layers.h"
@@ -12,8 +13,15 @@
 
 namespace tq::models {
 
-// All outlive the decoder. What `attention` reports late (a row that could not be sealed) comes as
-// forward()'s error.
+class DeviceDecoder : public Decoder {
+ public:
+  // As forward(), but the logits stay on the device, [logit_rows.size(), vocab_size], until the
+  // next call, and are not waited for. The caller waits by the attention's wait(), where what it
+  // reports late (a row that could not be sealed) is told, before the next call.
+  virtual Result<std::span<float>> forward_on_device(const DecoderInput& input) = 0;
+};
+
+// All outlive the decoder.
 struct DeviceKernels {
   kernels::DeviceAttention* attention = nullptr;
   kernels::DeviceLayers* layers = nullptr;
@@ -27,9 +35,9 @@ struct DeviceDecoderOptions {
 };
 
 // Errors as make_decoder()'s.
-Result<std::unique_ptr<Decoder>> make_device_decoder(const WeightSource& source,
-                                                     const DeviceKernels& kernels,
-                                                     const DeviceDecoderOptions& options);
+Result<std::unique_ptr<DeviceDecoder>> make_device_decoder(const WeightSource& source,
+                                                           const DeviceKernels& kernels,
+                                                           const DeviceDecoderOptions& options);
 
 // Bytes of activations beside the weights, of steps of so many rows and logits.
 uint64_t device_workspace_bytes(const ModelSpec& spec,

@@ -58,7 +58,7 @@ struct LayerRows {
   DeviceRows logits;
 };
 
-class DeviceLlama final : public Decoder {
+class DeviceLlama final : public DeviceDecoder {
  public:
   static Result<std::unique_ptr<DeviceLlama>> load(const WeightSource& source,
                                                    const DeviceKernels& kernels,
@@ -67,6 +67,7 @@ class DeviceLlama final : public Decoder {
   const ModelSpec& spec() const noexcept override { return spec_; }
   uint64_t weight_bytes() const noexcept override { return weight_bytes_; }
   Result<std::span<float>> forward(const DecoderInput& input) override;
+  Result<std::span<float>> forward_on_device(const DecoderInput& input) override;
 
  private:
   // What all layers of one step share, on the device.
@@ -315,10 +316,7 @@ Result<void> DeviceLlama::run_mlp(const Layer& layer, Step& step) {
 
 Result<std::span<float>> DeviceLlama::run_head(Step& step) {
   const auto n_logits = static_cast<int64_t>(step.input->logit_rows.size());
-  if (n_logits == 0) {
-    TQ_TRY(kernels_.attention->wait());
-    return std::span<float>();
-  }
+  if (n_logits == 0) return std::span<float>();
   const at::Tensor picked = rows_.normed.rows(n_logits);
   TQ_TRY(kernels_.layers->norm({.type = type_,
                                 .x = step.hidden.data_ptr<float>(),
@@ -331,13 +329,19 @@ Result<std::span<float>> DeviceLlama::run_head(Step& step) {
                                 .eps = spec_.rms_eps}));
   at::Tensor logits = rows_.logits.rows(n_logits);
   (head_ ? *head_ : embedding_).forward_f32(picked, logits);
-  at::Tensor on_host = host_logits_.rows(n_logits);
-  on_host.copy_(logits, /*non_blocking=*/true);
-  TQ_TRY(kernels_.attention->wait());
-  return device_span(on_host);
+  return device_span(logits);
 }
 
 Result<std::span<float>> DeviceLlama::forward(const DecoderInput& input) {
+  TQ_ASSIGN(const auto logits, forward_on_device(input));
+  const auto n_logits = static_cast<int64_t>(input.logit_rows.size());
+  const at::Tensor on_host = host_logits_.rows(n_logits);
+  if (n_logits > 0) on_host.copy_(rows_.logits.rows(n_logits), /*non_blocking=*/true);
+  TQ_TRY(kernels_.attention->wait());
+  return logits.empty() ? logits : device_span(on_host);
+}
+
+Result<std::span<float>> DeviceLlama::forward_on_device(const DecoderInput& input) {
   for (const TokenId token : input.tokens) {
     TQ_CHECK(token >= 0 && token < spec_.vocab_size, "token outside the vocabulary", token,
              spec_.vocab_size);
@@ -368,11 +372,11 @@ Result<std::span<float>> DeviceLlama::run(const DecoderInput& input) {
 
 }  // namespace
 
-Result<std::unique_ptr<Decoder>> make_device_llama(const WeightSource& source,
-                                                   const DeviceKernels& kernels,
-                                                   const DeviceDecoderOptions& options) {
+Result<std::unique_ptr<DeviceDecoder>> make_device_llama(const WeightSource& source,
+                                                         const DeviceKernels& kernels,
+                                                         const DeviceDecoderOptions& options) {
   TQ_ASSIGN(std::unique_ptr<DeviceLlama> model, DeviceLlama::load(source, kernels, options));
-  return std::unique_ptr<Decoder>(std::move(model));
+  return std::unique_ptr<DeviceDecoder>(std::move(model));
 }
 
 }  // namespace tq::models

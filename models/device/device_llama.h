@@ -7,8 +7,8 @@
 
 namespace tq::models {
 
-Result<std::unique_ptr<Decoder>> make_device_llama(const WeightSource& source,
-                                                   const DeviceKernels& kernels,
-                                                   const DeviceDecoderOptions& options);
+Result<std::unique_ptr<DeviceDecoder>> make_device_llama(const WeightSource& source,
+                                                         const DeviceKernels& kernels,
+                                                         const DeviceDecoderOptions& options);
 
 }  // namespace tq::models

@@ -215,6 +215,45 @@ TEST_CASE("a sentencepiece model's first space is dropped only where text begins
   FAIL("no such prompt");
 }
 
+TEST_CASE("logits that stay on a device give the same outputs") {
+  Rig rig;
+  rig.controls->nan_for_token = 'x';
+  const auto same = [&](const Job& job) {
+    rig.controls->on_device = false;
+    const auto here = complete(rig, job);
+    rig.controls->on_device = true;
+    const auto there = complete(rig, job);
+    CHECK(here.tokens == there.tokens);
+    CHECK(here.text == there.text);
+    CHECK(here.finish->reason == there.finish->reason);
+    REQUIRE(here.logprobs.size() == there.logprobs.size());
+    for (size_t i = 0; i < here.logprobs.size(); ++i) {
+      CHECK(here.logprobs[i].logprob == there.logprobs[i].logprob);
+      REQUIRE(here.logprobs[i].top.size() == there.logprobs[i].top.size());
+      for (size_t k = 0; k < here.logprobs[i].top.size(); ++k) {
+        CHECK(here.logprobs[i].top[k].token == there.logprobs[i].top[k].token);
+        CHECK(here.logprobs[i].top[k].logprob == there.logprobs[i].top[k].logprob);
+      }
+    }
+    return there;
+  };
+  auto job = Rig::job("a prompt", 40);
+  CHECK(same(job).tokens == Rig::oracle("a prompt", 40));
+  job.sampling.seed = 11;
+  job.sampling.temperature = 30.0f;  // far from the peak
+  const auto plain = same(job);
+  CHECK(plain.tokens != Rig::oracle("a prompt", 40));
+  job.sampling.logprobs = true;
+  job.sampling.top_logprobs = 5;
+  job.sampling.presence_penalty = 0.7f;
+  job.stop.min_tokens = 20;
+  job.stop.token_ids = {plain.tokens[0]};
+  same(job);
+  job.sampling.top_p = 0.9f;  // more tokens than the answers have
+  same(job);
+  CHECK(same(Rig::job("x", 4)).finish->reason == FinishReason::kError);
+}
+
 TEST_CASE("the histograms see each request once and each token once") {
   Rig rig;
   complete(rig, Rig::job("one", 10));

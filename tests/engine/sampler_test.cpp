@@ -31,12 +31,12 @@ struct Row {
 Result<Sampled> sample(Sampler& sampler, const Row& row) {
   static std::vector<float> scratch;
   scratch = row.logits;
-  return sampler.sample({.logits = scratch,
-                         .params = &row.params,
+  return sampler.sample({.params = &row.params,
                          .seed = row.seed,
                          .tokens = row.tokens,
                          .n_prompt = row.n_prompt,
-                         .banned = row.banned});
+                         .banned = row.banned},
+                        scratch);
 }
 
 TokenId token_of(Sampler& sampler, const Row& row) {

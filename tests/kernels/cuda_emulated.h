@@ -6,10 +6,12 @@
 
 #include "kernels/device_attention.h"
 #include "kernels/device_layers.h"
+#include "kernels/device_select.h"
 
 namespace tq::kernels::test {
 
 std::unique_ptr<DeviceAttention> make_emulated_attention(const AttentionOptions& options);
 std::unique_ptr<DeviceLayers> make_emulated_layers();
+std::unique_ptr<DeviceSelect> make_emulated_select();
 
 }  // namespace tq::kernels::test

@@ -103,7 +103,9 @@ Result<engine::StepLogits> FakeRunner::run(const engine::StepPlan& plan) {
   if (controls.n_violations != n_violations) {
     return Error{Code::kInternal, "the plan shows wrong blocks: " + violations_.back(), "fake"};
   }
-  return engine::StepLogits{logits_};
+  if (!controls.on_device) return engine::StepLogits{.values = logits_};
+  device_logits_.reset(logits_, options_.vocab_size);
+  return engine::StepLogits{.on_device = &device_logits_};
 }
 
 void FakeRunner::check_aliasing(const engine::StepPlan& plan) {

@@ -16,6 +16,7 @@
 
 #include "config/engine_config.h"
 #include "engine/step_runner.h"
+#include "tests/support/loop_logits.h"
 
 namespace tq::test {
 
@@ -35,6 +36,7 @@ struct FakeControls {
   std::atomic<int64_t> fail_at_step{-1};  // that run() returns fail_code
   std::atomic<Code> fail_code{Code::kInternal};
   std::atomic<int> nan_for_token{-1};  // rows whose last token is this one become NaN
+  std::atomic<bool> on_device{false};  // logits are given as those of a device
   std::atomic<int64_t> n_steps{0};
   std::atomic<int64_t> n_violations{0};
 };
@@ -80,6 +82,7 @@ class FakeRunner final : public engine::StepRunner {
   Store hot_;
   Store sealed_;
   std::vector<float> logits_;
+  LoopLogits device_logits_{/*top_room=*/64};
   std::vector<std::string> violations_;
   std::vector<int32_t> writers_;  // [hot blocks], the item that writes it in this step, or -1
 };
