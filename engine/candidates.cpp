@@ -17,7 +17,10 @@ bool is_larger(const Candidate& a, const Candidate& b) {
 
 }  // namespace
 
-void Candidates::sort_by_id() { std::ranges::sort(all_, {}, &Candidate::token); }
+void Candidates::sort_by_id() {
+  if (!is_sorted_) std::ranges::sort(all_, {}, &Candidate::token);
+  is_sorted_ = true;
+}
 
 double Candidates::total() const noexcept {
   double total = 0.0;
@@ -39,7 +42,8 @@ void Candidates::filter(const SamplingParams& params, const WeightScale& scale, 
   }
 }
 
-const Candidate& Candidates::draw(double u) const noexcept {
+const Candidate& Candidates::draw(double u) {
+  sort_by_id();
   const double target = u * total();
   double through = 0.0;
   const auto found = std::ranges::find_if(all_, [&](const Candidate& c) {
@@ -61,6 +65,7 @@ void Candidates::keep_top_k(size_t k) {
 // Locally typical sampling (Meister et al., 2022): tokens whose surprise is nearest to the entropy,
 // in bits.
 void Candidates::keep_typical(double mass, const WeightScale& scale) {
+  sort_by_id();  // the moment's sum is not exact
   const double sum = total();
   const auto log_weight = [&](const Candidate& c) {
     return double{(c.logit - scale.max) * scale.factor};

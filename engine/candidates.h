@@ -1,7 +1,7 @@
 #pragma once
-// Candidates: the tokens of one row that may yet be drawn, by ascending id, and the filters that
-// leave fewer of them. Weights are those of kernels/token_weight.h, whose sums are exact: what is
-// kept, and what is drawn, does not depend on how the candidates were found. Engine thread only.
+// Candidates: the tokens of one row that may yet be drawn, and the filters that leave fewer of
+// them. Weights are those of kernels/token_weight.h, whose sums are exact: what is kept, and what
+// is drawn, does not depend on how the candidates were found. Engine thread only.
 
 #include <cstddef>
 #include <span>
@@ -33,22 +33,27 @@ class Candidates {
     float surprise = 0.0f;  // of typical_p
   };
 
-  void clear() { all_.clear(); }
-  // A token without weight is none. Ids ascend, or sort_by_id() follows.
-  void add(Candidate candidate) {
-    if (candidate.weight > 0.0f) all_.push_back(candidate);
+  void clear() {
+    all_.clear();
+    is_sorted_ = true;
   }
-  void sort_by_id();
+  // In any order. A token without weight is none.
+  void add(Candidate candidate) {
+    if (candidate.weight == 0.0f) return;
+    is_sorted_ = is_sorted_ && (all_.empty() || all_.back().token < candidate.token);
+    all_.push_back(candidate);
+  }
   double total() const noexcept;
 
   // Top_k, typical_p, top_p and min_p, each over what the ones before left. row_total: the weight
   // of all of the row, of which top_p is a share where nothing was cut before.
   void filter(const SamplingParams& params, const WeightScale& scale, double row_total);
 
-  // The first with which the sum of weights exceeds u * total(); u is in [0, 1).
-  const Candidate& draw(double u) const noexcept;
+  // The first, by ascending id, with which the sum of weights exceeds u * total(); u is in [0, 1).
+  const Candidate& draw(double u);
 
  private:
+  void sort_by_id();
   void keep_top_k(size_t k);
   void keep_typical(double mass, const WeightScale& scale);
   // Keeps the shortest leading part, in the order `before`, whose weight reaches `wanted`. Expected
@@ -60,6 +65,7 @@ class Candidates {
 
   std::vector<Candidate> all_;
   std::vector<Candidate> scratch_;
+  bool is_sorted_ = true;  // by id
 };
 
 }  // namespace tq::engine

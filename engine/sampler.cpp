@@ -109,6 +109,11 @@ bool draws_from_all(const SamplingParams& params) {
          params.min_p <= 0.0f;
 }
 
+// Whether a device can be asked for the top k.
+bool has_short_top(const SamplingParams& params) {
+  return params.top_k > 0 && params.top_k <= kernels::kSelectTopMax;
+}
+
 // Of a token, given its logit after the changes.
 float raw_logit(TokenId token,
                 float logit,
@@ -124,7 +129,7 @@ bool tells(const SamplingParams& params,
            const kernels::RowAnswer& answer,
            double mass,
            float lightest) {
-  if (params.top_k > 0 && answer.top.size() >= static_cast<size_t>(params.top_k)) return true;
+  if (has_short_top(params)) return true;
   if (mass == answer.total) return true;  // exact: nothing else has weight
   if (params.top_k > 0 || params.typical_p < 1.0f) return false;
   if (params.top_p < 1.0f && mass >= params.top_p * answer.total) return true;
@@ -236,7 +241,6 @@ void Sampler::collect(const SamplingParams& params, std::span<const float> logit
   if (params.top_k > 0 && params.top_k <= kHeapMax) {
     rank_top(logits, static_cast<size_t>(params.top_k), top_k_);
     for (const RankedToken& entry : top_k_) add(entry.token);
-    candidates_.sort_by_id();
     return;
   }
   double least = 0.0;
@@ -269,13 +273,12 @@ RowPlace Sampler::ask(const RowContext& row, int32_t n_tokens, RowQuestions& que
   }
   kernels::RowQuery query{.row = row_idx};
   if (params.temperature > 0.0f) {
-    const bool has_few = params.top_k > 0 && params.top_k <= kernels::kSelectTopMax;
     if (draws_from_all(params)) {
       query.u = uniform_of(row);
     } else {
-      query.n_top = has_few ? params.top_k : kernels::kSelectTopMax;
+      query.n_top = has_short_top(params) ? params.top_k : kernels::kSelectTopMax;
     }
-    if (!has_few) query.factor = kernels::weight_factor(params.temperature);
+    if (!has_short_top(params)) query.factor = kernels::weight_factor(params.temperature);
   }
   questions.queries.push_back(query);
   return place;
@@ -341,7 +344,6 @@ std::optional<Sampler::Choice> Sampler::choose(const RowContext& row,
     least = std::min(least, logit);
   }
   if (!tells(params, answer, candidates_.total(), scale.weight(least))) return std::nullopt;
-  candidates_.sort_by_id();
   candidates_.filter(params, scale, answer.total);
   const Candidates::Candidate& drawn = candidates_.draw(uniform_of(row));
   return Choice{drawn.token, drawn.logit};

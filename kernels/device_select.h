@@ -16,7 +16,7 @@
 
 namespace tq::kernels {
 
-inline constexpr int32_t kSelectTopMax = 256;
+inline constexpr int32_t kSelectTopMax = 512;
 
 struct RowQuery {
   int32_t row = 0;

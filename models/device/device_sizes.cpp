@@ -39,7 +39,7 @@ uint64_t device_workspace_bytes(const ModelSpec& spec,
   const int64_t bytes = n_tokens * (of_type * kernels::element_bytes(element_type(dtype)) +
                                     of_f32 * static_cast<int64_t>(sizeof(float))) +
                         n_logits * spec.vocab_size * static_cast<int64_t>(sizeof(float));
-  constexpr int64_t kLibraries = int64_t{256} << 20;  // cuBLAS and its workspace, our plans
+  constexpr int64_t kLibraries = int64_t{256} << 20;  // cuBLAS, our plans, choices of tokens
   return static_cast<uint64_t>(bytes + kLibraries);
 }
 

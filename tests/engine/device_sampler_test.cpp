@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <optional>
 #include <vector>
 
 #include "engine/step_sampler.h"
+#include "kernels/token_weight.h"
 #include "tests/support/loop_logits.h"
 #include "tests/support/seeded.h"
 
@@ -117,7 +119,7 @@ std::vector<float> bell(test::Seeded& random, size_t n, double scale) {
 
 void choose_filters(test::Seeded& random, SamplingParams& params) {
   params.temperature = random.chance(0.15) ? 0.0f : static_cast<float>(0.1 + 2.0 * random.unit());
-  if (random.chance(0.3)) params.top_k = static_cast<int>(random.in(1, 400));
+  if (random.chance(0.3)) params.top_k = static_cast<int>(random.in(1, 700));
   if (random.chance(0.1)) params.top_k = static_cast<int>(random.in(1, 3000));
   if (random.chance(0.4)) params.top_p = static_cast<float>(0.01 + 0.99 * random.unit());
   if (random.chance(0.2)) params.typical_p = static_cast<float>(0.01 + 0.99 * random.unit());
@@ -144,7 +146,7 @@ TEST_CASE("a row on a device gives the same token, whatever is asked") {
   const uint64_t seed = 20261128;
   INFO("seed " << seed);
   test::Seeded random(seed);
-  Both both(/*top_room=*/576);
+  Both both(/*top_room=*/832);
   int n_rows = 0;
   for (int round = 0; round < 400; ++round) {
     const auto n = static_cast<size_t>(random.chance(0.5) ? random.in(1, 40) : random.in(1, 3000));
@@ -211,9 +213,33 @@ TEST_CASE("rows on a device that leave nothing to chance") {
   both.check(rows);
 }
 
+TEST_CASE("a row is needed where top_p reaches beyond the answer, and only there") {
+  test::Seeded random(11);
+  const float temperature = 2.0f;
+  Row row{.logits = bell(random, 3000, 3.0)};
+  row.params.temperature = temperature;
+  auto sorted = row.logits;
+  std::ranges::sort(sorted, std::greater<>());
+  double total = 0.0;
+  double answered = 0.0;
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    const float weight =
+        kernels::token_weight(sorted[i], sorted[0], kernels::weight_factor(temperature));
+    total += weight;
+    if (i < kernels::kSelectTopMax) answered += weight;
+  }
+  const auto share = static_cast<float>(answered / total);
+  for (const bool beyond : {false, true}) {
+    Both both(/*top_room=*/832);
+    row.params.top_p = std::nextafter(share, beyond ? 2.0f : 0.0f);
+    both.check(std::vector<Row>(4, row));
+    CHECK(both.n_fetched() == (beyond ? 4 : 0));
+  }
+}
+
 TEST_CASE("what chats ask of a device never needs the row") {
   test::Seeded random(7);
-  Both both(/*top_room=*/576);
+  Both both(/*top_room=*/832);
   std::vector<Row> rows;
   for (int i = 0; i < 40; ++i) {
     Row row{.logits = bell(random, 32'000, 9.0)};

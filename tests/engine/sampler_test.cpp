@@ -224,6 +224,20 @@ TEST_CASE("each filter keeps exactly the reference's tokens") {
   }
 }
 
+TEST_CASE("top_p keeps no token behind those that reach it") {
+  Sampler sampler;
+  Row row;
+  row.logits = {1.0f, 0.0f, 1.0f, 1.0f, 1.0f};
+  row.params.temperature = 0.01f;
+  row.params.top_p = 0.5f;  // just two of four, of equal weight: those of the lowest ids
+  std::vector<int> drawn(row.logits.size(), 0);
+  for (row.seed = 0; row.seed < 200; ++row.seed) {
+    ++drawn[static_cast<size_t>(token_of(sampler, row))];
+  }
+  CHECK(drawn[0] > 50);
+  CHECK(drawn[0] + drawn[2] == 200);
+}
+
 TEST_CASE("greedy takes the largest logit, the lowest id on ties, at every length") {
   Sampler sampler;
   test::Seeded random(3);

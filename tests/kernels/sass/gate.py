@@ -67,6 +67,10 @@ def short_name(mangled):
                         if arguments else "")
 
 
+# Whose arithmetic has the CPU's bits (kernels/token_weight.h).
+UNCONTRACTED = ("weigh_kernel", "settle_kernel")
+
+
 def attend_sizes(name):
     """(bits of keys, of values, head_dim, queries) of an attention kernel, or None."""
     if found := re.fullmatch(r"attend_biased<(\d+),(\d+),(\d+)>", name):
@@ -170,6 +174,9 @@ def check(measured, budgets):
     n_loads = sass.Loop(kernel.instructions).count("LDG.128")
     if n_loads < vector_loads(measured.name):
         yield f"{n_loads} loads of 16 bytes (at least {vector_loads(measured.name)})"
+    n_fused = sass.Loop(kernel.instructions).count("FFMA", "DFMA")
+    if n_fused and measured.name in UNCONTRACTED:
+        yield f"{n_fused} fused multiply-adds, where the CPU rounds twice"
     products = row_products(measured.name)
     if products is not None and [loop.count("HMMA") for loop in measured.loops] != [products]:
         yield f"its loops have not just {products} HMMA in all"

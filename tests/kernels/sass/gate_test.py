@@ -116,6 +116,15 @@ class Gate(unittest.TestCase):
             found = messages(resources().replace(MANGLED, rows), text, limits)
             self.assertEqual(len(found), said, found)
 
+    def test_contraction(self):
+        name = MANGLED.replace("6attendILi4ELi4ELi64ELi4E", "12weigh_kernel")
+        limits = (gate.Limit("weigh_kernel", "*", 256, 0, 168, 1, 0, 0),)
+        for opcode, said in (("FADD", 0), ("FFMA", 1), ("DFMA", 1)):
+            lines = ["S2R R2, SR_TID.X", f"{opcode} R1, R2, R3", "EXIT"]
+            text = f"arch = sm_90\n\t\tFunction : {name}\n" + listing(lines)
+            found = messages(resources().replace(MANGLED, name), text, limits)
+            self.assertEqual(len(found), said, found)
+
     def test_tables(self):
         self.expect("no line in limits.txt", resources(), kernel_text(), limits=())
         self.expect("no budget", resources(), kernel_text(), budgets={(4, 4, 64, 4): 60})
