@@ -1,5 +1,6 @@
 // tq_cuda_bench: attention over the packed store on a device, against bf16 and against a plain
-// copy. Decode: one row per sequence. Times are the device's, of a CUDA graph of all layers.
+// copy; decode, one row per sequence. The choice of tokens, against a copy of their logits to the
+// host. Times are the device's, of CUDA graphs.
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "bench/cuda/device_case.h"
+#include "bench/cuda/select_case.h"
 #include "bench/machine.h"
 #include "bench/results.h"
 #include "kernels/cuda/device.h"
@@ -23,6 +25,8 @@ struct Options {
   std::vector<int> batches{1, 8};
   std::vector<int> groups{4, 8};
   std::vector<int> head_dims{64, 128};
+  std::vector<int> vocabs{32000, 151936};
+  std::vector<int> logit_rows{1, 32};
   int n_kv_heads = 8;
   int n_runs = 5;
   uint64_t seed = 1;
@@ -159,6 +163,38 @@ Result<json> measure_all(const Options& options) {
   return out;
 }
 
+// The choice of tokens.
+Result<json> measure_choices(const Options& options) {
+  std::puts(
+      "\nOne token for each row of logits; us: median, questions and answers included; copy: of "
+      "all logits to the host.\n\n| vocabulary | rows | kind | us | p95 | copy us |\n"
+      "|---|---|---|---|---|---|");
+  json rows = json::array();
+  for (const int vocab : options.vocabs) {
+    for (const int n_rows : options.logit_rows) {
+      for (const char* const kind : kSelectKinds) {
+        TQ_ASSIGN(
+            const SelectSeconds seconds,
+            measure_select({.n_rows = n_rows, .vocab = vocab, .kind = kind, .seed = options.seed},
+                           options.n_runs));
+        const double us = quantile(seconds.select, 0.5) * 1e6;
+        const double us_p95 = quantile(seconds.select, 0.95) * 1e6;
+        const double copy_us = quantile(seconds.copy, 0.5) * 1e6;
+        std::printf("| %d | %d | %s | %.1f | %.1f | %.1f |\n", vocab, n_rows, kind, us, us_p95,
+                    copy_us);
+        std::fflush(stdout);
+        rows.push_back({{"vocab", vocab},
+                        {"rows", n_rows},
+                        {"kind", kind},
+                        {"us", us},
+                        {"us_p95", us_p95},
+                        {"copy_us", copy_us}});
+      }
+    }
+  }
+  return rows;
+}
+
 void add_flags(CLI::App& app, Options& options) {
   const auto list = [&app](const char* name, std::vector<int>& values, int most, const char* what) {
     app.add_option(name, values, what)
@@ -173,6 +209,8 @@ void add_flags(CLI::App& app, Options& options) {
   list("--batch", options.batches, 1024, "sequences, a list");
   list("--gqa", options.groups, 16, "query heads per KV head, a list");
   list("--head-dim", options.head_dims, 256, "64, 96, 128 or 256, a list");
+  list("--vocab", options.vocabs, 1 << 20, "tokens that logits are of, a list");
+  list("--rows", options.logit_rows, 1024, "rows of logits, a list");
   app.add_option("--kv-heads", options.n_kv_heads, "KV heads of a layer")
       ->check(CLI::Range(1, 128))
       ->capture_default_str();
@@ -191,8 +229,11 @@ int run(int argc, char** argv) {
   if (const std::string missing = kernels::cuda::missing_device(); !missing.empty()) {
     return fail({Code::kUnsupported, missing, {}});
   }
-  const Result<json> figures = measure_all(options);
+  Result<json> figures = measure_all(options);
   if (!figures) return fail(figures.error());
+  const Result<json> choices = measure_choices(options);
+  if (!choices) return fail(choices.error());
+  (*figures)["select"] = *choices;
   const auto written = write_json(options.json_path, *figures, options.seed);
   return written ? 0 : fail(written.error());
 }

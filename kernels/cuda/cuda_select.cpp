@@ -47,7 +47,7 @@ Result<void> check(const SelectCall& call) {
   return check_pointers({{"logits", call.logits, sizeof(float)}});
 }
 
-// Arrays laid end to end, at the same places on the device and in pinned memory.
+// Arrays laid end to end.
 class Layout {
  public:
   template <class T>
@@ -99,7 +99,7 @@ class CudaSelect final : public DeviceSelect {
     TQ_CHECK(n_raw_ + query < n_queries_, "no such query", query, n_queries_ - n_raw_);
     return answer_of(n_raw_ + query);
   }
-  std::span<const float> raw_logits() const override { return {host_.at<float>(raw_), n_changes_}; }
+  std::span<const float> raw_logits() const override { return {answered<float>(raw_), n_changes_}; }
   Result<std::span<float>> fetch(const float* row, int32_t n) override;
 
  private:
@@ -107,11 +107,17 @@ class CudaSelect final : public DeviceSelect {
   void fill(const SelectCall& call);
   SelectParams params(const SelectCall& call) const;
   RowAnswer answer_of(size_t query) const;
+  // In ordinary memory answers lie behind what was sent, so that it stays as it was.
+  template <class T>
+  T* answered(size_t offset) const {
+    return host_.at<T>(filled_end_ + offset - facts_);
+  }
 
   Stream stream_;
   Memory host_, device_, row_;
   size_t n_raw_ = 0, n_queries_ = 0, n_changes_ = 0, n_granules_ = 0;
-  // Where arrays lie. Up to answers_end_ and from facts_ on are what is copied there and back.
+  // Where arrays lie on the device. Up to filled_end_ they are sent there, as they lie in ordinary
+  // memory; from facts_ to answers_end_ they come back.
   size_t queries_ = 0, changes_ = 0, facts_ = 0, bad_rows_ = 0, filled_end_ = 0;
   size_t raw_ = 0, top_ = 0, answers_end_ = 0;
   size_t maxima_ = 0, sums_ = 0;  // on the device only
@@ -135,7 +141,7 @@ Result<void> CudaSelect::lay_out(const SelectCall& call) {
   raw_ = layout.add<float>(n_changes_);
   top_ = layout.add<TokenLogit>(n_top);
   answers_end_ = layout.size();
-  TQ_TRY(host_.reserve(answers_end_, allocate_pinned));
+  TQ_TRY(host_.reserve(filled_end_ + answers_end_ - facts_, allocate_pinned));
   maxima_ = layout.add<float>(n_queries_ * kSelectGroups);
   sums_ = layout.add<double>(n_queries_ * n_granules_);
   return device_.reserve(layout.size(),
@@ -188,20 +194,20 @@ Result<void> CudaSelect::select(const SelectCall& call) {
     of_part.sums += n_raw_ * n_granules_;
     TQ_TRY(launch_select(of_part, static_cast<int32_t>(n_queries_ - n_raw_), stream_));
   }
-  return copy(host_.at<std::byte>(facts_), device_.at<std::byte>(facts_), answers_end_ - facts_,
+  return copy(answered<std::byte>(facts_), device_.at<std::byte>(facts_), answers_end_ - facts_,
               stream_);
 }
 
 RowAnswer CudaSelect::answer_of(size_t query) const {
   const SelectQuery& place = host_.at<SelectQuery>(queries_)[query];
-  const SelectFacts& facts = host_.at<SelectFacts>(facts_)[query];
+  const SelectFacts& facts = answered<SelectFacts>(facts_)[query];
   const bool fits = facts.n_top <= place.top_size;
-  return {.is_finite = host_.at<int32_t>(bad_rows_)[place.asked.row] == 0,
+  return {.is_finite = answered<int32_t>(bad_rows_)[place.asked.row] == 0,
           .max = facts.max,
           .total = facts.total,
           .drawn = facts.drawn,
           .drawn_logit = facts.drawn_logit,
-          .top = {host_.at<TokenLogit>(top_) + place.top_first,
+          .top = {answered<TokenLogit>(top_) + place.top_first,
                   fits ? static_cast<size_t>(facts.n_top) : 0}};
 }
 
