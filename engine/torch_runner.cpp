@@ -145,12 +145,13 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineCon
   TQ_ASSIGN(machine->select, kernels::make_device_select(kBackend, stream));
   machine->logits = std::make_unique<SelectLogits>(
       *machine->select, [device = attention.get()] { return device->wait(); });
-  TQ_ASSIGN(auto decoder, models::make_device_decoder(
-                              source,
-                              {.attention = attention.get(),
-                               .layers = machine->layers.get(),
-                               .device = machine->device.get()},
-                              {.dtype = config.dtype, .positions_max = config.context_max}));
+  TQ_ASSIGN(auto decoder, models::make_device_decoder(source,
+                                                      {.attention = attention.get(),
+                                                       .layers = machine->layers.get(),
+                                                       .device = machine->device.get()},
+                                                      {.dtype = config.dtype,
+                                                       .positions_max = config.context_max,
+                                                       .rows_max = config.step_tokens_max}));
   machine->decoder = decoder.get();
   TQ_ASSIGN(auto arena, attention->allocate(pools));
   return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(machine), std::move(attention),

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "models/find_weights.h"
+
 namespace tq::models {
 
 AttentionLayer::AttentionLayer(Linear qkv,
@@ -48,12 +50,8 @@ Result<AttentionLayer> AttentionLayer::load(const WeightSource& source,
 float AttentionLayer::key_bias_max() const noexcept {
   const std::span<const float> bias = qkv_.bias();
   if (bias.empty() || k_norm_) return 0.0f;  // a norm of the biased key is not a sum
-  float largest = 0.0f;
-  for (const float value : bias.subspan(static_cast<size_t>(n_heads_ * head_dim_),
-                                        static_cast<size_t>(n_kv_heads_ * head_dim_))) {
-    largest = std::max(largest, std::abs(value));
-  }
-  return largest;
+  return largest_magnitude(bias.subspan(static_cast<size_t>(n_heads_ * head_dim_),
+                                        static_cast<size_t>(n_kv_heads_ * head_dim_)));
 }
 
 Result<void> AttentionLayer::keep_key_bias_out(const kernels::TileTurns& turns) {

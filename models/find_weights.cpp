@@ -1,5 +1,7 @@
 #include "models/find_weights.h"
 
+#include <algorithm>
+#include <cmath>
 #include <utility>
 
 namespace tq::models {
@@ -54,6 +56,12 @@ Result<std::vector<float>> load_biases(const WeightSource& source,
     bias.insert(bias.end(), part.begin(), part.end());
   }
   return bias;
+}
+
+float largest_magnitude(std::span<const float> values) {
+  float largest = 0.0f;
+  for (const float value : values) largest = std::max(largest, std::abs(value));
+  return largest;
 }
 
 }  // namespace tq::models

@@ -2,6 +2,7 @@
 // Tensors of a model file by name, checked for their shape. An Error names the tensor. Any thread.
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -24,5 +25,8 @@ Result<std::vector<float>> load_vector(const WeightSource& source,
 Result<std::vector<float>> load_biases(const WeightSource& source,
                                        const std::vector<std::string>& stems,
                                        const std::vector<WeightView>& matrices);
+
+// The largest magnitude; 0 of none. Of the keys' biases it is what key_bias_min is compared with.
+float largest_magnitude(std::span<const float> values);
 
 }  // namespace tq::models

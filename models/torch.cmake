@@ -4,9 +4,11 @@ if(TQ_TORCH)
     SOURCES
       attention_layer.cpp
       device/device_llama.cpp
+      device/device_model.cpp
       device/device_sizes.cpp
       device/device_weights.cpp
       device/find_device.cpp
+      device/step_graphs.cpp
       find_weights.cpp
       layers.cpp
       llama.cpp

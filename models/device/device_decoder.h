@@ -32,6 +32,8 @@ struct DeviceDecoderOptions {
   ComputeType dtype = ComputeType::kAuto;
   float key_bias_min = DecoderOptions{}.key_bias_min;  // as there
   int64_t positions_max = 0;                           // as there
+  int64_t rows_max = 0;            // of a step: room is made at load; 0: as steps ask for it
+  int32_t recorded_rows_max = 64;  // steps of so many rows are recorded (step_graphs.h); 0: none
 };
 
 // Errors as make_decoder()'s.

@@ -47,20 +47,24 @@ class StepInputs {
       : host_(1, at::TensorOptions().dtype(at::kInt).pinned_memory(device.is_cuda())),
         device_(1, at::TensorOptions().dtype(at::kInt).device(device)) {}
 
-  // Begins a step with room for so many integers.
+  // Begins a step with room for so many integers. What add() returns depends on the order of calls
+  // alone, until a step wants more room than any before.
   void reset(size_t n) {
     host_rows_ = host_.rows(static_cast<int64_t>(std::max<size_t>(n, 1)));
     device_rows_ = device_.rows(host_rows_.size(0));
     used_ = 0;
   }
-  // Where they will be on the device after send().
-  const int32_t* add(std::span<const int32_t> values) {
-    std::copy(values.begin(), values.end(), host_rows_.data_ptr<int32_t>() + used_);
-    const int32_t* const at = device_rows_.const_data_ptr<int32_t>() + used_;
-    used_ += static_cast<int64_t>(values.size());
+  // Where they will be on the device after send(); zeros follow up to n.
+  const int32_t* add(std::span<const int32_t> values, size_t n) {
+    const int64_t begin = used_;
+    used_ += static_cast<int64_t>(std::max(values.size(), n));
     TQ_CHECK(used_ <= host_rows_.size(0), "more integers than there is room for", used_);
-    return at;
+    int32_t* const to = host_rows_.data_ptr<int32_t>() + begin;
+    std::fill(std::copy(values.begin(), values.end(), to), to + (used_ - begin), 0);
+    return at(begin);
   }
+  // The integer at this place of the step.
+  const int32_t* at(int64_t place) const { return device_rows_.const_data_ptr<int32_t>() + place; }
   void send() { device_rows_.copy_(host_rows_, /*non_blocking=*/true); }
 
  private:

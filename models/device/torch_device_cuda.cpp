@@ -1,12 +1,16 @@
 // LibTorch's CUDA: the first device, and a stream of its pool. Not the default stream, which cannot
 // be recorded.
 #include <ATen/cuda/CUDAContext.h>
+#include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAFunctions.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include <exception>
+#include <functional>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "models/device/torch_device.h"
 
@@ -17,9 +21,49 @@ Error unusable(const std::string& reason) {
   return Error{Code::kUnsupported, "CUDA cannot be used: " + reason, "--device"};
 }
 
+Error unrecorded(const std::string& reason) {
+  return Error{Code::kInternal, "CUDA graph: " + reason, ""};
+}
+
+class CudaGraph final : public Recorded {
+ public:
+  // `pool` is what LibTorch takes memory from meanwhile.
+  Result<void> record(const std::function<Result<void>()>& put, at::cuda::MempoolId_t pool) {
+    try {
+      graph_.capture_begin(pool, cudaStreamCaptureModeThreadLocal);
+      const Result<void> done = guarded(put);  // the stream's recording ends whatever happens
+      graph_.capture_end();
+      return done;
+    } catch (const std::exception& failure) {
+      return unrecorded(failure.what());
+    }
+  }
+
+  Result<void> play() override {
+    try {
+      graph_.replay();
+      return {};
+    } catch (const std::exception& failure) {
+      return unrecorded(failure.what());
+    }
+  }
+
+ private:
+  static Result<void> guarded(const std::function<Result<void>()>& put) {
+    try {
+      return put();
+    } catch (const std::exception& failure) {
+      return unrecorded(failure.what());
+    }
+  }
+
+  at::cuda::CUDAGraph graph_;
+};
+
 class CudaDevice final : public TorchDevice {
  public:
-  explicit CudaDevice(c10::cuda::CUDAStream stream) : stream_(stream) {}
+  explicit CudaDevice(c10::cuda::CUDAStream stream)
+      : stream_(stream), pool_(at::cuda::graph_pool_handle()) {}
 
   c10::Device device() const noexcept override { return stream_.device(); }
   kernels::DeviceStream stream() const noexcept override { return stream_.stream(); }
@@ -27,9 +71,17 @@ class CudaDevice final : public TorchDevice {
     c10::cuda::set_device(stream_.device_index());
     c10::cuda::setCurrentCUDAStream(stream_);
   }
+  Result<std::unique_ptr<Recorded>> record(
+      const std::function<Result<void>()>& put) const override {
+    auto graph = std::make_unique<CudaGraph>();
+    TQ_TRY(graph->record(put, pool_));
+    return std::unique_ptr<Recorded>(std::move(graph));
+  }
 
  private:
   c10::cuda::CUDAStream stream_;
+  // One for all: no recording's memory is wanted once it has played, and they play in turn.
+  at::cuda::MempoolId_t pool_;
 };
 
 }  // namespace

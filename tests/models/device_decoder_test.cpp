@@ -1,31 +1,25 @@
 // The decoder on a device, against the one on the CPU and against Hugging Face transformers
 // (tests/golden/models/gen_llama.py). The device is the CUDA backend's own source on the CPU, with
 // LibTorch's operators on the CPU, and a real one where there is one.
-#include <c10/core/Device.h>
-#include <catch2/catch.hpp>
-
 #include <algorithm>
+#include <catch2/catch.hpp>
 #include <cmath>
-#include <cstdlib>
 #include <memory>
 #include <random>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "kernels/device_attention.h"
-#include "kernels/device_layers.h"
-#include "models/device/device_decoder.h"
 #include "models/device/find_device.h"
-#include "models/device/torch_device.h"
-#include "tests/kernels/cuda_emulated.h"
-#include "tests/models/harness.h"
+#include "tests/models/device_harness.h"
 
 namespace tq::models {
 namespace {
 
+using test::devices;
 using test::Harness;
 using test::kBlockTokens;
+using test::on_device;
 using test::opened;
 using test::read_floats;
 using test::read_tokens;
@@ -39,53 +33,8 @@ constexpr uint32_t kSeed = 20261128;
 constexpr double kRows = 0x1p-9;
 constexpr KvFormats k4{KvFormat::kTq4, KvFormat::kTq4};
 
-class EmulatedDevice final : public TorchDevice {
- public:
-  c10::Device device() const noexcept override { return c10::Device(c10::kCPU); }
-  kernels::DeviceStream stream() const noexcept override { return nullptr; }
-  void make_current() const override {}
-};
-
-struct DeviceParts {
-  std::unique_ptr<TorchDevice> device;
-  std::unique_ptr<kernels::DeviceLayers> layers;
-};
-
-test::MachineMaker on_device(bool real, ComputeType dtype, const StoreOptions& store) {
-  return [=](const WeightSource& source) {
-    auto parts = std::make_shared<DeviceParts>();
-    std::unique_ptr<kernels::DeviceAttention> attention;
-    const kernels::AttentionOptions options = test::attention_options(source.spec(), store);
-    if (real) {
-      parts->device = std::move(make_cuda_device()).value();
-      const kernels::DeviceStream stream = parts->device->stream();
-      attention = std::move(kernels::make_device_backend("cuda", options, stream)).value();
-      parts->layers = std::move(kernels::make_device_layers("cuda", stream)).value();
-    } else {
-      parts->device = std::make_unique<EmulatedDevice>();
-      attention = kernels::test::make_emulated_attention(options);
-      parts->layers = kernels::test::make_emulated_layers();
-    }
-    auto decoder = make_device_decoder(source,
-                                       {.attention = attention.get(),
-                                        .layers = parts->layers.get(),
-                                        .device = parts->device.get()},
-                                       {.dtype = dtype, .key_bias_min = store.key_bias_min});
-    REQUIRE(decoder.ok());
-    return test::Machine{std::move(parts), std::move(attention), std::move(*decoder)};
-  };
-}
-
 Harness load(const std::string& name, const test::MachineMaker& make) {
   return Harness(opened(kGolden + name), make);
-}
-
-// Emulated always; a real device where find_device() finds one. TQ_REQUIRE_CUDA=1: it must.
-std::vector<bool> devices() {
-  const bool found = find_device("cuda").ok();
-  const char* const required = std::getenv("TQ_REQUIRE_CUDA");
-  if (required != nullptr && std::string(required) == "1") REQUIRE(found);
-  return found ? std::vector<bool>{false, true} : std::vector<bool>{false};
 }
 
 }  // namespace
@@ -97,7 +46,7 @@ TEST_CASE("logits of a device equal those of transformers", "[device]") {
       INFO(name << (real ? " on a device" : " emulated"));
       const auto tokens = read_tokens(kGolden + name + "/tokens.txt");
       const auto n = static_cast<int32_t>(tokens.size());
-      Harness model = load(name, on_device(real, ComputeType::kF32, {}));
+      Harness model = load(name, on_device({.real = real}));
       const auto logits = model.run({{&tokens, 0, n, 0}});
       CHECK(relative_rms(logits, read_floats(kGolden + name + "/logits_bf16_kv.f32")) < kRows);
     }
@@ -110,8 +59,8 @@ TEST_CASE("a device's bf16 products stay within their rounding", "[device]") {
       INFO(name << (real ? " on a device" : " emulated"));
       const auto tokens = read_tokens(kGolden + name + "/tokens.txt");
       const auto n = static_cast<int32_t>(tokens.size());
-      Harness wide = load(name, on_device(real, ComputeType::kF32, {}));
-      Harness narrow = load(name, on_device(real, ComputeType::kBf16, {}));
+      Harness wide = load(name, on_device({.real = real}));
+      Harness narrow = load(name, on_device({.real = real, .dtype = ComputeType::kBf16}));
       const double error =
           relative_rms(narrow.run({{&tokens, 0, n, 0}}), wide.run({{&tokens, 0, n, 0}}));
       CHECK(error > 0);  // the checkpoint is bf16, activations are rounded
@@ -134,7 +83,7 @@ TEST_CASE("prompts in chunks, sealed blocks and decode steps agree with the CPU"
   for (const bool real : devices()) {
     INFO((real ? "on a device" : "emulated") << ", seed " << kSeed);
     Harness cpu = load(name, test::on_cpu("scalar", 1, ComputeType::kF32, store));
-    Harness device = load(name, on_device(real, ComputeType::kF32, store));
+    Harness device = load(name, on_device({.real = real, .store = store}));
     std::mt19937 rng(kSeed);
     size_t n_same = 0;
     size_t n_rows = 0;
@@ -177,7 +126,7 @@ TEST_CASE("large key biases stay out of the store on a device", "[device]") {
     INFO((real ? "on a device" : "emulated"));
     const auto error = [&](float key_bias_min) {
       Harness model = load(
-          name, on_device(real, ComputeType::kF32, {.formats = k4, .key_bias_min = key_bias_min}));
+          name, on_device({.real = real, .store = {.formats = k4, .key_bias_min = key_bias_min}}));
       model.run({{&tokens, 0, kFirst, 0}});
       model.seal(kSealed);
       const auto logits = model.run({{&tokens, kFirst, n - kFirst, 0}});
@@ -196,7 +145,7 @@ TEST_CASE("rows of several sequences do not meet on a device", "[device]") {
   for (int32_t s = 0; s < 4; ++s) prompts.emplace_back(tokens.rbegin() + s, tokens.rend() - 7 * s);
   for (const bool real : devices()) {
     INFO((real ? "on a device" : "emulated"));
-    Harness model = load(name, on_device(real, ComputeType::kF32, {}));
+    Harness model = load(name, on_device({.real = real}));
     const auto vocab = static_cast<ptrdiff_t>(model.vocab());
     std::vector<std::vector<float>> alone;
     std::vector<test::Chunk> prefill, decode;
@@ -214,6 +163,57 @@ TEST_CASE("rows of several sequences do not meet on a device", "[device]") {
       // Many rows are attended to by another kernel than few, with roundings of its own.
       CHECK(relative_rms({last.begin() + row, last.begin() + row + vocab},
                          {alone[s].end() - vocab, alone[s].end()}) < kRows);
+    }
+  }
+}
+
+TEST_CASE("small steps are recorded, padded, and give what others do", "[device]") {
+  const std::string name = "llama";
+  const auto tokens = read_tokens(kGolden + name + "/tokens.txt");
+  constexpr int32_t kSeqs = 3;  // padded to 4 rows
+  constexpr int32_t kSteps = 4;
+  constexpr int kParts = 3;  // of two layers
+  const auto n = static_cast<int32_t>(tokens.size()) - kSteps;
+  std::vector<std::vector<TokenId>> prompts;
+  for (int32_t s = 0; s < kSeqs; ++s) {
+    prompts.emplace_back(tokens.rbegin(), tokens.rend());
+    std::rotate(prompts.back().begin(), prompts.back().begin() + s, prompts.back().end());
+  }
+  const auto chunks = [&](int32_t first, int32_t size) {
+    std::vector<test::Chunk> all;
+    for (int32_t s = 0; s < kSeqs; ++s) {
+      all.push_back({&prompts[static_cast<size_t>(s)], first, size, 8 * s});
+    }
+    return all;
+  };
+  for (const bool real : devices()) {
+    INFO((real ? "on a device" : "emulated"));
+    test::Recordings recordings, failing{.fail = true};
+    Harness plain = load(name, on_device({.real = real, .recorded_rows_max = 0}));
+    Harness recorded = load(name, on_device({.real = real, .recordings = &recordings}));
+    Harness unable = load(name, on_device({.real = real, .recordings = &failing}));
+    const auto agree = [&](const std::vector<test::Chunk>& step) {
+      const auto want = plain.run(step);
+      // Products of more rows may add in another order; a row of the store rounds what comes of it.
+      CHECK(relative_rms(recorded.run(step), want) < kRows / 16);
+      CHECK(relative_rms(unable.run(step), want) < kRows / 16);
+    };
+    agree(chunks(0, n));
+    CHECK(recordings.n_made == 0);  // too many rows
+    for (int32_t step = 0; step < kSteps; ++step) agree(chunks(n + step, 1));
+    if (!real) {
+      CHECK(recordings.n_made == kParts);
+      CHECK(recordings.n_played == (kSteps - 1) * kParts);
+      CHECK(failing.n_played == 0);
+    }
+    // More rows than ever before: activations move, and what was recorded is not played again.
+    std::vector<test::Chunk> longer = chunks(0, n + 1);
+    agree(longer);
+    agree(chunks(n + 1, 1));
+    agree(chunks(n + 2, 1));
+    if (!real) {
+      CHECK(recordings.n_made == 2 * kParts);
+      CHECK(recordings.n_played == kSteps * kParts);
     }
   }
 }
