@@ -31,7 +31,7 @@ Result<void> run_kernel(void (*kernel)(Params),
                 .block = grid.threads,
                 .shared_bytes = grid.shared_bytes,
                 .seed = simt::next_seed()},
-               [&] { kernel(params); });
+               kernel, params);
   return {};
 #endif
 }

@@ -19,7 +19,7 @@ namespace {
 
 constexpr uint32_t kSeed = 20261128;
 // A lane's worth, less than a warp's, a block's and one more, those of models, the largest.
-constexpr int kSizes[] = {8, 40, 576, 1536, 2056, 4096, 8200, 16384};
+constexpr int kSizes[] = {8, 40, 576, 1536, 2056, 4096, 5120, 8200, 16384};
 constexpr float kEps = 1e-5f;
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "tests/kernels/simt/regions.h"
+
 namespace tq::kernels::cuda {
 namespace {
 
@@ -14,7 +16,11 @@ Result<KvArena::Region> allocate(uint64_t n_bytes) {
   const size_t n = (n_bytes + kAlignment) / kAlignment * kAlignment;
   auto* const region = static_cast<std::byte*>(std::aligned_alloc(kAlignment, n));
   std::memset(region, 0, n);
-  return KvArena::Region(region, [](std::byte* start) { std::free(start); });
+  simt::add_region(region, n_bytes);
+  return KvArena::Region(region, [](std::byte* start) {
+    simt::remove_region(start);
+    std::free(start);
+  });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "tests/kernels/simt/runner.h"
 #include "tests/kernels/simt/simt.h"
 
 inline uint32_t __float_as_uint(float value) { return tq::kernels::simt::to_bits(value); }

@@ -6,7 +6,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <random>
+#include <utility>
 #include <vector>
+
+#include "tests/kernels/simt/runner.h"
 
 namespace tq::kernels::simt {
 namespace {
@@ -182,6 +185,11 @@ class Block {
   bool shuffles_;
 };
 
+Runner& the_runner() {
+  static Runner runner;
+  return runner;
+}
+
 Exchange& at(Slots slots, int lane) { return *static_cast<Exchange*>(slots[lane]); }
 
 // Each lane takes the value of the lane that `from` names; garbage where it has none.
@@ -204,6 +212,10 @@ void launch(const Launch& options, const std::function<void()>& kernel) {
   }
   running = nullptr;
 }
+
+void run_kernels_with(Runner runner) { the_runner() = std::move(runner); }
+
+const Runner& other_runner() { return the_runner(); }
 
 uint32_t next_seed() {
   static uint32_t seed = 0;
