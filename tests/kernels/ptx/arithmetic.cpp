@@ -74,8 +74,8 @@ void add_moves(Table& table, const std::string& type) {
 template <class Wide, class T>
 void add_wide(Table& table, const std::string& type) {
   table["mul.wide." + type] = per_lane([](T a, T b) { return static_cast<Wide>(Wide(a) * b); });
-  table["mad.wide." + type] =
-      per_lane([](T a, T b, Wide c) { return static_cast<Wide>(Wide(a) * b + c); });
+  table["mad.wide." + type] = per_lane(
+      [](T a, T b, Wide c) { return static_cast<Wide>(uint64_t(Wide(a) * b) + uint64_t(c)); });
 }
 
 // The one mode of rounding but to the nearest.

@@ -90,10 +90,10 @@ class Emulator {
       throw Fault(kernel.name + ": threads of a block");
     }
     if (launch.grid.z != 1) throw Fault(kernel.name + ": dimensions of its grid");
+    GlobalMemory memory;
     for (unsigned y = 0; y < launch.grid.y; ++y) {
       for (unsigned x = 0; x < launch.grid.x; ++x) {
-        Block block(code, launch, params);
-        block.idx = {x, y, 0};
+        Block block(code, launch, params, memory, {x, y, 0});
         run_block(block);
       }
     }

@@ -10,12 +10,18 @@ constexpr int kPoison = 0xff;                       // NaN in every float format
 
 }  // namespace
 
-Block::Block(const Code& of_code, const simt::Launch& of_launch, std::span<const std::byte> with)
+Block::Block(const Code& of_code,
+             const simt::Launch& of_launch,
+             std::span<const std::byte> with,
+             GlobalMemory& memory,
+             dim3 of_grid)
     : code(of_code),
       launch(of_launch),
       params(with),
+      global(memory),
       shared(code.kernel->shared_bytes + launch.shared_bytes),
-      local(code.kernel->local_bytes * launch.block.x, std::byte{kPoison}) {}
+      local(code.kernel->local_bytes * launch.block.x, std::byte{kPoison}),
+      idx(of_grid) {}
 
 Warp::Warp(Block& block, int index)
     : block_(block),
@@ -157,6 +163,7 @@ void run_block(Block& block) {
     if (n_ended != 0) throw Fault(block.code.kernel->name + ": a barrier that not all come to");
     for (Warp& warp : warps) warp.pass_barrier();
     block.shared.pass_barrier();
+    ++block.n_barriers;
   }
 }
 

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "tests/kernels/ptx/global_memory.h"
 #include "tests/kernels/ptx/module.h"
 #include "tests/kernels/ptx/shared_memory.h"
 #include "tests/kernels/simt/simt.h"
@@ -67,14 +68,20 @@ Code decode(const Kernel& kernel);
 
 // What a block's warps share.
 struct Block {
-  Block(const Code& of_code, const simt::Launch& of_launch, std::span<const std::byte> with);
+  Block(const Code& of_code,
+        const simt::Launch& of_launch,
+        std::span<const std::byte> with,
+        GlobalMemory& memory,
+        dim3 of_grid);
 
   const Code& code;
   const simt::Launch& launch;
   std::span<const std::byte> params;
+  GlobalMemory& global;
   SharedMemory shared;
   std::vector<std::byte> local;  // [thread][local_bytes]
   dim3 idx;
+  uint32_t n_barriers = 0;  // that were passed
 };
 // Runs all of its threads to their end.
 void run_block(Block& block);
@@ -111,6 +118,10 @@ class Warp {
   Block& block() { return block_; }
   // What a lane of it is to shared memory.
   SharedMemory::Thread thread(int lane) const { return {index_, lane, n_meetings_}; }
+  GlobalMemory::Thread thread_of_launch(int lane) const {
+    const uint32_t block = block_.idx.y * block_.launch.grid.x + block_.idx.x;
+    return {block, block_.n_barriers, thread(lane)};
+  }
   // Accesses before are ordered before those after, among all lanes.
   void order_memory() { ++n_meetings_; }
   int n_threads_before() const { return kLanes * index_; }

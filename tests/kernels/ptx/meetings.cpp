@@ -9,8 +9,7 @@ namespace {
 // names has it.
 template <class From>
 void shuffle(Warp& warp, const Instruction& at, uint32_t lanes) {
-  const auto [d, p, a, b, c] =
-      std::array{at.operands[0], at.operands[1], at.operands[2], at.operands[3], at.operands[4]};
+  const uint32_t a = at.operands[2], b = at.operands[3], c = at.operands[4];
   uint32_t taken[kLanes] = {};
   uint32_t bits = 0;
   for_lanes(lanes, [&](int lane) {
@@ -25,8 +24,8 @@ void shuffle(Warp& warp, const Instruction& at, uint32_t lanes) {
     bits |= static_cast<uint32_t>(is_inside) << lane;
     taken[lane] = warp.get<uint32_t>(a, static_cast<int>(from));
   });
-  for_lanes(lanes, [&](int lane) { warp.set(d, lane, taken[lane]); });
-  warp.set_bits(p, bits, lanes);
+  for_lanes(lanes, [&](int lane) { warp.set(at.operands[0], lane, taken[lane]); });
+  warp.set_bits(at.operands[1], bits, lanes);
 }
 template <class From>
 Operation shuffle(From) {

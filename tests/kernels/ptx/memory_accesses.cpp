@@ -1,40 +1,68 @@
 // ld and st.
+#include <array>
+#include <span>
+
 #include "tests/kernels/ptx/operations.h"
-#include "tests/kernels/simt/regions.h"
 
 namespace tq::kernels::ptx {
 namespace {
 
-enum class Space { kGlobal, kShared, kLocal, kParam };
+enum class Space { kGlobal, kConstant, kShared, kLocal, kParam };
 
-// Where n bytes at an address lie; fails where a lane has no right to them.
-template <Space kSpace, bool kIsLoad>
-std::byte* find(Warp& warp, uint64_t address, size_t n, int lane, const char*& problem) {
+// Where n bytes of a space that only one thread writes lie, or null.
+template <Space kSpace>
+std::byte* find_own(Warp& warp, uint64_t address, size_t n, int lane) {
   Block& block = warp.block();
-  if (address % n != 0) {
-    problem = "misaligned";
-    return nullptr;
-  }
-  if constexpr (kSpace == Space::kGlobal) {
-    auto* const at = reinterpret_cast<std::byte*>(address);
-    problem = "not in one of the device's regions";
-    return simt::in_region(at, n) ? at : nullptr;
+  const bool is_local = kSpace == Space::kLocal;
+  const size_t size = is_local ? block.code.kernel->local_bytes : block.params.size();
+  const uint64_t offset = address - kSpaceStart;
+  if (address < kSpaceStart || offset + n > size) return nullptr;
+  const auto thread = static_cast<size_t>(warp.n_threads_before() + lane);
+  return is_local ? block.local.data() + thread * size + offset
+                  : const_cast<std::byte*>(block.params.data()) + offset;  // not written
+}
+
+template <Space kSpace>
+constexpr const char* kOutside =
+    kSpace == Space::kLocal ? "out of the thread's local memory" : "out of the parameter";
+
+// What a lane reads; fails where it has no right to it.
+template <Space kSpace, size_t kBytes>
+const std::byte* read(Warp& warp, const Instruction& at, uint64_t address, int lane) {
+  Block& block = warp.block();
+  if (address % kBytes != 0) warp.fail("misaligned", at, lane);
+  if constexpr (kSpace == Space::kGlobal || kSpace == Space::kConstant) {
+    const std::byte* const found =
+        block.global.read(address, kBytes, warp.thread_of_launch(lane), kSpace == Space::kConstant);
+    if (found == nullptr) warp.fail(block.global.problem(), at, lane);
+    return found;
   } else if constexpr (kSpace == Space::kShared) {
-    // Not written through where it is read.
-    std::byte* const at =
-        kIsLoad ? const_cast<std::byte*>(block.shared.read(address, n, warp.thread(lane)))
-                : block.shared.write(address, n, warp.thread(lane));
-    problem = block.shared.problem();
-    return at;
+    const std::byte* const found = block.shared.read(address, kBytes, warp.thread(lane));
+    if (found == nullptr) warp.fail(block.shared.problem(), at, lane);
+    return found;
   } else {
-    const bool is_local = kSpace == Space::kLocal;
-    const size_t size = is_local ? block.code.kernel->local_bytes : block.params.size();
-    problem = is_local ? "out of the thread's local memory" : "out of the parameter";
-    const uint64_t offset = address - kSpaceStart;
-    if (address < kSpaceStart || offset + n > size) return nullptr;
-    const auto thread = static_cast<size_t>(warp.n_threads_before() + lane);
-    return is_local ? block.local.data() + thread * size + offset
-                    : const_cast<std::byte*>(block.params.data()) + offset;
+    const std::byte* const found = find_own<kSpace>(warp, address, kBytes, lane);
+    if (found == nullptr) warp.fail(kOutside<kSpace>, at, lane);
+    return found;
+  }
+}
+
+template <Space kSpace, size_t kBytes>
+void write(Warp& warp, const Instruction& at, uint64_t address, const std::byte* values, int lane) {
+  Block& block = warp.block();
+  if (address % kBytes != 0) warp.fail("misaligned", at, lane);
+  if constexpr (kSpace == Space::kGlobal) {
+    if (!block.global.write(address, values, kBytes, warp.thread_of_launch(lane))) {
+      warp.fail(block.global.problem(), at, lane);
+    }
+  } else if constexpr (kSpace == Space::kShared) {
+    std::byte* const found = block.shared.write(address, kBytes, warp.thread(lane));
+    if (found == nullptr) warp.fail(block.shared.problem(), at, lane);
+    std::memcpy(found, values, kBytes);
+  } else {
+    std::byte* const found = find_own<kSpace>(warp, address, kBytes, lane);
+    if (found == nullptr) warp.fail(kOutside<kSpace>, at, lane);
+    std::memcpy(found, values, kBytes);
   }
 }
 
@@ -58,41 +86,44 @@ T from_register(const Warp& warp, uint32_t operand, int size, int lane) {
   }
 }
 
-template <Space kSpace, class T, size_t kN, bool kIsLoad>
-void access(Warp& warp, const Instruction& at, uint32_t lanes) {
-  constexpr size_t kAddress = kIsLoad ? kN : 0, kFirst = kIsLoad ? 0 : 1;
-  const bool is_wide = at.sizes[kAddress] == sizeof(uint64_t);
-  for (uint32_t left = lanes; left != 0; left &= left - 1) {
-    const int lane = __builtin_ctz(left);
-    const uint64_t base = is_wide ? warp.get<uint64_t>(at.operands[kAddress], lane)
-                                  : warp.get<uint32_t>(at.operands[kAddress], lane);
-    const char* problem = "";
-    std::byte* const memory = find<kSpace, kIsLoad>(
-        warp, base + static_cast<uint64_t>(at.displacement), sizeof(T) * kN, lane, problem);
-    if (memory == nullptr) warp.fail(problem, at, lane);
+uint64_t address_of(const Warp& warp, const Instruction& at, size_t operand, int lane) {
+  const uint64_t base = at.sizes[operand] == sizeof(uint64_t)
+                            ? warp.get<uint64_t>(at.operands[operand], lane)
+                            : warp.get<uint32_t>(at.operands[operand], lane);
+  return base + static_cast<uint64_t>(at.displacement);
+}
+
+template <Space kSpace, class T, size_t kN>
+void load(Warp& warp, const Instruction& at, uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const uint64_t address = address_of(warp, at, kN, lane);
+    const std::byte* const memory = read<kSpace, sizeof(T) * kN>(warp, at, address, lane);
     for (size_t i = 0; i < kN; ++i) {
-      const uint32_t operand = at.operands[kFirst + i];
-      const int size = at.sizes[kFirst + i];
       T value;
-      if constexpr (kIsLoad) {
-        std::memcpy(&value, memory + i * sizeof(T), sizeof(T));
-        to_register(warp, operand, size, lane, value);
-      } else {
-        value = from_register<T>(warp, operand, size, lane);
-        std::memcpy(memory + i * sizeof(T), &value, sizeof(T));
-      }
+      std::memcpy(&value, memory + i * sizeof(T), sizeof(T));
+      to_register(warp, at.operands[i], at.sizes[i], lane, value);
     }
-  }
+  });
+}
+
+template <Space kSpace, class T, size_t kN>
+void store(Warp& warp, const Instruction& at, uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    std::array<T, kN> values;
+    for (size_t i = 0; i < kN; ++i) {
+      values[i] = from_register<T>(warp, at.operands[1 + i], at.sizes[1 + i], lane);
+    }
+    write<kSpace, sizeof values>(warp, at, address_of(warp, at, 0, lane),
+                                 std::as_bytes(std::span(values)).data(), lane);
+  });
 }
 
 template <Space kSpace, class T, size_t kN>
 void add_access(Table& table, const std::string& place, const std::string& element) {
   const std::vector<int> sizes(kN + 1, kSizeOf<T>);
-  table["ld." + place + element] = {
-      .run = access<kSpace, T, kN, true>, .sizes = sizes, .memory = true};
-  if (kSpace != Space::kParam && place.find(".nc") == std::string::npos) {
-    table["st." + place + element] = {
-        .run = access<kSpace, T, kN, false>, .sizes = sizes, .memory = true};
+  table["ld." + place + element] = {.run = load<kSpace, T, kN>, .sizes = sizes, .memory = true};
+  if constexpr (kSpace != Space::kParam && kSpace != Space::kConstant) {
+    table["st." + place + element] = {.run = store<kSpace, T, kN>, .sizes = sizes, .memory = true};
   }
 }
 
@@ -118,8 +149,8 @@ void add_space(Table& table, const std::string& place) {
 Table memory_accesses() {
   Table table;
   add_space<Space::kGlobal>(table, "global");
-  add_space<Space::kGlobal>(table, "global.nc");
-  add_space<Space::kGlobal>(table, "global.nc.L1::no_allocate");
+  add_space<Space::kConstant>(table, "global.nc");
+  add_space<Space::kConstant>(table, "global.nc.L1::no_allocate");
   add_space<Space::kShared>(table, "shared");
   add_space<Space::kLocal>(table, "local");
   add_space<Space::kParam>(table, "param");

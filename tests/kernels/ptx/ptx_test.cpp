@@ -32,8 +32,8 @@ void run_body(const std::string& body, Words& words, unsigned n_threads = 32) {
   const auto address = reinterpret_cast<uint64_t>(words.data());
   simt::add_region(words.data(), words.size() * sizeof(uint32_t));
   try {
-    Block block(code, launch, std::as_bytes(std::span(&address, 1)));
-    block.idx = {0, 0, 0};
+    GlobalMemory memory;
+    Block block(code, launch, std::as_bytes(std::span(&address, 1)), memory, {0, 0, 0});
     run_block(block);
   } catch (...) {
     simt::remove_region(words.data());
@@ -234,6 +234,18 @@ TEST_CASE("ptx: shared memory without a barrier is a fault", "[ptx]") {
   CHECK_THAT(fault(write + beyond + barrier + read + second, 64), says("no barrier"));
   CHECK(fault(write + beyond + barrier + read + barrier + second, 64).empty());
   CHECK_THAT(fault(own + "st.shared.u32 [%r4], %r1;\n"), says("another thread's"));
+}
+
+TEST_CASE("ptx: what a launch writes is its writer's until a barrier", "[ptx]") {
+  const std::string write = "st.global.u32 [%rd2], %r1;\n", read = "ld.global.u32 %r2, [%rd3];\n";
+  const std::string next = "xor.b64 %rd3, %rd2, 4;\n";
+  CHECK(fault(write + "ld.global.u32 %r2, [%rd2];\n").empty());
+  CHECK_THAT(fault(write + next + read), says("another thread of the same launch"));
+  CHECK(fault(write + next + "bar.warp.sync -1;\n" + read).empty());
+  CHECK_THAT(fault(write + next + "bar.warp.sync -1;\nld.global.nc.u32 %r2, [%rd3];\n"),
+             says("read as constant"));
+  CHECK_THAT(fault("st.global.u32 [%rd1], %r1;\n"), says("with another value"));
+  CHECK(fault("st.global.u32 [%rd1], 1;\n").empty());
 }
 
 TEST_CASE("ptx: lanes that do not come are a fault", "[ptx]") {
