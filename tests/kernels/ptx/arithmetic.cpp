@@ -71,6 +71,15 @@ void add_moves(Table& table, const std::string& type) {
   table["selp." + type] = per_lane([](T a, T b, bool first) { return first ? a : b; });
 }
 
+// mov.b32 {%rs1, %rs2}, %r1: the low half first.
+void unpack(Warp& warp, const Instruction& at, uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const auto word = warp.get<u32>(at.operands[2], lane);
+    warp.set(at.operands[0], lane, static_cast<u16>(word));
+    warp.set(at.operands[1], lane, static_cast<u16>(word >> 16));
+  });
+}
+
 template <class Wide, class T>
 void add_wide(Table& table, const std::string& type) {
   table["mul.wide." + type] = per_lane([](T a, T b) { return static_cast<Wide>(Wide(a) * b); });
@@ -113,6 +122,7 @@ void add_floats(Table& table) {
   table["abs.f32"] = per_lane([](f32 a) { return std::fabs(a); });
   table["neg.f32"] = per_lane([](f32 a) { return -a; });
   table["setp.leu.f32"] = per_lane([](f32 a, f32 b) { return !(a > b); });
+  table["setp.neu.f32"] = per_lane([](f32 a, f32 b) { return a != b; });
   table["setp.ltu.f32"] = per_lane([](f32 a, f32 b) { return !(a >= b); });
   table["mul.f64"] = per_lane([](double a, double b) { return a * b; });
 }
@@ -139,6 +149,13 @@ T inserted(T a, T b, u32 at, u32 n) {
   return (b & ~mask) | ((a << at) & mask);
 }
 
+// n bits of a from bit `at` on.
+u32 extracted(u32 a, u32 at, u32 n) {
+  at &= 255u, n &= 255u;
+  const u32 from = at >= 32 ? 0 : a >> at;
+  return n >= 32 ? from : from & ((1u << n) - 1);
+}
+
 }  // namespace
 
 Table arithmetic() {
@@ -154,21 +171,35 @@ Table arithmetic() {
   add_bits<u32>(table, "b32");
   add_bits<u64>(table, "b64");
   add_comparisons<s16>(table, "s16");
+  add_comparisons<u16>(table, "u16");
   add_comparisons<s32>(table, "s32");
   add_comparisons<u32>(table, "u32");
   add_comparisons<s64>(table, "s64");
   add_comparisons<f32>(table, "f32");
   table["setp.eq.b32"] = table["setp.eq.u32"];
-  for (const std::string type : {"u16"}) add_moves<u16>(table, type);
+  for (const std::string type : {"b16", "u16"}) add_moves<u16>(table, type);
   for (const std::string type : {"b32", "u32", "f32"}) add_moves<u32>(table, type);
   for (const std::string type : {"b64", "u64"}) add_moves<u64>(table, type);
   add_wide<u32, u16>(table, "u16");
   add_wide<u64, u32>(table, "u32");
   add_wide<s64, s32>(table, "s32");
   add_floats(table);
+  table["mov.b32.unpack"] = {.run = unpack, .sizes = {2, 2, 4}};
+  table["mov.b32.pack"] = per_lane([](u16 low, u16 high) { return u32{high} << 16 | low; });
+  table["mov.pred"] = per_lane([](bool a) { return a; });
   table["neg.s32"] = per_lane([](u32 a) { return 0u - a; });
   table["mul.hi.s32"] = per_lane([](s32 a, s32 b) { return static_cast<s32>(s64{a} * b >> 32); });
+  table["mul.hi.u16"] = per_lane([](u16 a, u16 b) { return static_cast<u16>(u32{a} * b >> 16); });
+  table["mul.hi.u32"] = per_lane([](u32 a, u32 b) { return static_cast<u32>(u64{a} * b >> 32); });
+  table["mul.hi.u64"] = per_lane([](u64 a, u64 b) {
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<u64>(Wide{a} * b >> 64);
+  });
   table["prmt.b32"] = per_lane([](u32 a, u32 b, u32 selector) { return permuted(a, b, selector); });
+  table["bfe.u32"] = per_lane([](u32 a, u32 at, u32 n) { return extracted(a, at, n); });
+  table["shf.l.wrap.b32"] = per_lane([](u32 low, u32 high, u32 n) {
+    return static_cast<u32>((u64{high} << 32 | low) << (n & 31u) >> 32);
+  });
   table["bfi.b32"] = per_lane([](u32 a, u32 b, u32 at, u32 n) { return inserted(a, b, at, n); });
   table["bfi.b64"] = per_lane([](u64 a, u64 b, u32 at, u32 n) { return inserted(a, b, at, n); });
   return table;

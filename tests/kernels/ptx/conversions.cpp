@@ -30,6 +30,9 @@ Table conversions() {
   table["cvt.u32.u16"] = per_lane([](uint16_t a) { return uint32_t{a}; });
   table["cvt.u16.u32"] = per_lane([](uint32_t a) { return static_cast<uint16_t>(a); });
   table["cvt.s16.s8"] = per_lane([](uint16_t a) { return int16_t{static_cast<int8_t>(a)}; });
+  table["cvt.s64.s8"] = per_lane([](uint64_t a) { return int64_t{static_cast<int8_t>(a)}; });
+  table["cvt.s32.s16"] = per_lane([](int16_t a) { return int32_t{a}; });
+  table["cvt.u64.u16"] = per_lane([](uint16_t a) { return uint64_t{a}; });
   table["cvt.rni.s32.f32"] = per_lane([](float a) { return to_integer(std::nearbyint(a)); });
   table["cvt.rzi.s32.f32"] = per_lane([](float a) { return to_integer(std::trunc(a)); });
   table["cvt.rni.f32.f32"] = per_lane([](float a) { return std::nearbyint(a); });

@@ -83,12 +83,13 @@ class Decoder {
       code_.specials.emplace_back(special->second, place.at);
       return place;
     }
-    if (text.starts_with('%')) {
-      const auto declared =
-          kernel_.registers.find(text.substr(0, text.find_first_of("0123456789")));
-      if (declared == kernel_.registers.end()) throw Fault("no such register");
+    const bool is_numbered = text.starts_with('%');
+    const size_t name_end = is_numbered ? text.find_first_of("0123456789") : text.size();
+    if (const auto declared = kernel_.registers.find(text.substr(0, name_end));
+        declared != kernel_.registers.end()) {
       return register_of(text, declared->second);
     }
+    if (is_numbered) throw Fault("no such register");
     if (const auto variable = kernel_.addresses.find(text); variable != kernel_.addresses.end()) {
       return constant(variable->second, std::max(size, 4));
     }

@@ -140,6 +140,7 @@ void add_space(Table& table, const std::string& place) {
   add_vectors<kSpace, uint16_t>(table, place, "u16");
   add_vectors<kSpace, uint32_t>(table, place, "u32");
   add_vectors<kSpace, uint64_t>(table, place, "u64");
+  add_vectors<kSpace, int16_t>(table, place, "s16");
   add_vectors<kSpace, int32_t>(table, place, "s32");
   add_vectors<kSpace, uint32_t>(table, place, "f32");
 }

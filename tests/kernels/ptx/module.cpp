@@ -12,6 +12,7 @@ namespace tq::kernels::ptx {
 namespace {
 
 constexpr size_t kDynamicAlignment = 128;
+constexpr std::string_view kBlanks = " \t";
 
 size_t align(size_t n, size_t alignment) { return (n + alignment - 1) / alignment * alignment; }
 
@@ -41,21 +42,25 @@ Statement read_statement(std::string_view line) {
   statement.text = line;
   line.remove_suffix(1);  // ;
   if (line.starts_with('@')) {
-    const size_t end = line.find(' ');
+    const size_t end = line.find_first_of(kBlanks);
     statement.guard_negated = line[1] == '!';
     statement.guard =
         line.substr(statement.guard_negated ? 2 : 1, end - (statement.guard_negated ? 2 : 1));
-    line.remove_prefix(end + 1);
+    line.remove_prefix(line.find_first_not_of(kBlanks, end));
   }
-  const size_t end = std::min(line.find(' '), line.size());
+  const size_t end = std::min(line.find_first_of(kBlanks), line.size());
   statement.opcode = line.substr(0, end);
-  statement.operands = words(line.substr(end), " ,{}|");
+  statement.operands = words(line.substr(end), " \t,{}|");
+  const size_t brace = line.find('{');
+  if (statement.opcode.starts_with("mov.") && brace != std::string_view::npos) {
+    statement.opcode += line.find('%') > brace ? ".unpack" : ".pack";
+  }
   return statement;
 }
 
 // .reg .b32 %r<205>; or .reg .b64 %SP;
 void read_registers(const std::string& line, Kernel& kernel) {
-  static const std::regex pattern(R"(\.reg \.(pred|[bf](\d+)) (%\w+?)(<\d+>)?;)");
+  static const std::regex pattern(R"(\.reg \.(pred|[bf](\d+)) (%?\w+?)(<\d+>)?;)");
   std::smatch found;
   if (!std::regex_match(line, found, pattern)) throw Fault("not understood: " + line);
   kernel.registers[found[3]] = found[1] == "pred" ? kPredicate : std::stoi(found[2]) / 8;
@@ -102,6 +107,13 @@ void read_line(std::string_view line, Kernel& kernel) {
   const bool is_known = line.empty() || line == "{" || line == "}" || line == ")" ||
                         line.starts_with(".pragma ") || line.starts_with(".minnctapersm ");
   if (is_known) return;
+  if (line.starts_with("{ ")) {  // { .reg .b16 tmp; mov.b32 {tmp, %rs1}, %r1; }
+    for (const std::string& part : words(line.substr(2, line.size() - 3), ";")) {
+      const size_t start = part.find_first_not_of(kBlanks);
+      if (start != std::string::npos) read_line(part.substr(start) + ";", kernel);
+    }
+    return;
+  }
   if (line.starts_with(kThreads)) {
     kernel.n_threads_max =
         static_cast<unsigned>(std::stoul(std::string(line.substr(kThreads.size()))));

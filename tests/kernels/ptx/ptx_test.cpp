@@ -22,7 +22,7 @@ void run_body(const std::string& body, Words& words, unsigned n_threads = 32) {
       ".shared .align 16 .b8 shared[512];\n.local .align 4 .b8 depot[8];\n"
       ".reg .pred %p<9>;\n.reg .b16 %rs<9>;\n.reg .b32 %r<40>;\n.reg .f32 %f<40>;\n"
       ".reg .b64 %rd<9>;\n.reg .f64 %fd<9>;\n\n"
-      "ld.param.u64 %rd1, [param];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %rd2, %r1, 4;\n"
+      "ld.param.u64 \t%rd1, [param];\nmov.u32 %r1, %tid.x;\nmul.wide.u32 %rd2, %r1, 4;\n"
       "add.s64 %rd2, %rd1, %rd2;\n" +
       body + "ret;\n\n}\n";
   Program program(text);
@@ -86,6 +86,12 @@ TEST_CASE("ptx: integers", "[ptx]") {
   CHECK(result("div.s32 %r2, -7, 2;\n") == static_cast<uint32_t>(-3));
   CHECK(result("rem.s32 %r2, -7, 2;\n") == static_cast<uint32_t>(-1));
   CHECK(result("bfi.b32 %r2, 255, 305419896, 8, 4;\n") == 0x12345f78u);
+  CHECK(result("mov.b32 {%rs1, %rs2}, 305419896;\nmov.b32 %r2, {%rs2, %rs1};\n") == 0x56781234u);
+  CHECK(result("{ .reg .b16 tmp; mov.b32 {tmp, %rs1}, 305419896; }\ncvt.u32.u16 %r2, %rs1;\n") ==
+        0x1234u);
+  CHECK(result("bfe.u32 %r2, 305419896, 8, 12;\n") == 0x456u);
+  CHECK(result("shf.l.wrap.b32 %r2, -2147483648, 5, 1;\n") == 11);
+  CHECK(result("mul.hi.u32 %r2, -1, -1;\n") == 0xfffffffeu);
   CHECK(result("prmt.b32 %r2, 50462976, 117835012, 29984;\n") == 0x07050200u);  // nibbles 7 5 2 0
   CHECK(result("mov.u32 %r3, 32768;\nprmt.b32 %r2, %r3, 0, 153;\n") == 0x0000ffffu);  // signs
   CHECK(result("mul.wide.s32 %rd3, -3, 5;\nshr.u64 %rd3, %rd3, 32;\ncvt.u32.u64 %r2, %rd3;\n") ==
@@ -112,6 +118,7 @@ TEST_CASE("ptx: floats", "[ptx]") {
   CHECK(result("cvt.rn.bf16x2.f32 %r2, " + one + ", 0f40000000;\n") == 0x3f804000u);
   CHECK(float_result("cvt.u16.u32 %rs1, 15360;\ncvt.f32.f16 %f2, %rs1;\n") == 1.0f);
   CHECK(result("setp.ne.f32 %p1, " + nan + ", " + one + ";\nselp.b32 %r2, 7, 8, %p1;\n") == 8);
+  CHECK(result("setp.neu.f32 %p1, " + nan + ", " + one + ";\nselp.b32 %r2, 7, 8, %p1;\n") == 7);
   CHECK(result("setp.leu.f32 %p1, " + nan + ", " + one + ";\nselp.b32 %r2, 7, 8, %p1;\n") == 7);
 }
 
