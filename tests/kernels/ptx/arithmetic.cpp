@@ -1,4 +1,5 @@
 // Arithmetic, comparisons, selections and moves.
+#include <algorithm>
 #include <cfenv>
 #include <cmath>
 #include <limits>

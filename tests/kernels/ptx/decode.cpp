@@ -1,6 +1,7 @@
 // From statements to instructions: registers and constants get their places in a warp.
+#include <algorithm>
 #include <charconv>
-#include <optional>
+#include <map>
 
 #include "tests/kernels/ptx/operations.h"
 

@@ -27,7 +27,7 @@ inline constexpr int kPredicate = 0;  // as a size in bytes
 struct Statement {
   std::string text;
   std::string opcode;  // mov of a vector: with .pack or .unpack behind it
-  std::string guard;  // of a branch; empty: none
+  std::string guard;   // of a branch; empty: none
   bool guard_negated = false;
   std::vector<std::string> operands;  // without braces and bars: {a, b}, c is a, b, c
 };

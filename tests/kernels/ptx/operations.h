@@ -2,8 +2,9 @@
 // How the tables of operations are written: a function of one lane's values becomes an operation
 // over a warp. One thread.
 
-#include <algorithm>
 #include <string>
+#include <tuple>
+#include <type_traits>
 #include <unordered_map>
 #include <utility>
 
