@@ -1,14 +1,16 @@
 # LibTorch as imported targets. find_package(Torch) of a CUDA wheel insists on a CUDA toolkit; the
 # two libraries that we call, c10 and torch_cpu, do not need one.
 #
-# Where from: LIBTORCH (cache or environment), else .deps/libtorch as cmake/setup.sh leaves it. It
-# may be an unpacked libtorch zip or the torch folder of a Python installation.
+# Where from: LIBTORCH (cache or environment), else where cmake/setup.sh leaves it, which the preset
+# "cuda" changes. It may be an unpacked libtorch zip or the torch folder of a Python installation.
+set(TQ_LIBTORCH_FETCHED ${CMAKE_SOURCE_DIR}/.deps/libtorch CACHE PATH "LIBTORCH where none is named")
+mark_as_advanced(TQ_LIBTORCH_FETCHED)
 
 if(NOT LIBTORCH AND DEFINED ENV{LIBTORCH})
   set(LIBTORCH $ENV{LIBTORCH})
 endif()
 if(NOT LIBTORCH)
-  set(LIBTORCH ${CMAKE_SOURCE_DIR}/.deps/libtorch)
+  set(LIBTORCH ${TQ_LIBTORCH_FETCHED})
 endif()
 set(LIBTORCH ${LIBTORCH} CACHE PATH "Folder of LibTorch (with include/ and lib/)" FORCE)
 
