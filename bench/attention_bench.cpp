@@ -4,18 +4,19 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
+#include <utility>
 #include <vector>
 
 #include "bench/attention_case.h"
+#include "bench/cuda/device_bench.h"
 #include "bench/machine.h"
+#include "bench/plain_read.h"
 #include "bench/results.h"
 
 namespace tq::bench {
@@ -26,11 +27,13 @@ using nlohmann::json;
 struct Options {
   std::vector<int> contexts{512, 2048, 8192};
   std::vector<std::string> formats{"bf16", "tq4", "tq3", "tq2", "tq4/tq2"};
+  std::string device = "cpu";
   std::string backend = "auto";
   int head_dim = 128;
   int group = 4;
   int n_kv_heads = 8;
   int n_rows = 1;
+  int n_seqs = 1;
   int n_threads = 1;
   int n_runs = 11;
   uint64_t seed = 1;
@@ -74,42 +77,6 @@ uint64_t cache_bytes(int name, uint64_t fallback) {
   const long size = sysconf(name);
   return size > 0 ? static_cast<uint64_t>(size) : fallback;
 }
-
-// A plain sum over memory, on as many threads as the kernels get: what the machine's memory gives a
-// loop that does nothing else.
-class PlainRead {
- public:
-  PlainRead(uint64_t n_bytes, int n_threads)
-      : words_(static_cast<size_t>(n_bytes / sizeof(uint64_t)), 1), n_threads_(n_threads) {}
-
-  // Threads are started once for all repeats: a buffer that fits the cache is read sooner than one
-  // starts.
-  void run(int repeats) {
-    const auto read_part = [&](int part) {
-      for (int r = 0; r < repeats; ++r) read(part);
-    };
-    std::vector<std::thread> threads;
-    for (int i = 1; i < n_threads_; ++i) threads.emplace_back(read_part, i);
-    read_part(0);
-    for (std::thread& thread : threads) thread.join();
-  }
-  uint64_t bytes() const { return words_.size() * sizeof(uint64_t); }
-
- private:
-  void read(int part) {
-    const size_t n = words_.size() / static_cast<size_t>(n_threads_);
-    const uint64_t* const begin = words_.data() + static_cast<size_t>(part) * n;
-    uint64_t sum[8] = {};
-    for (size_t i = 0; i + 8 <= n; i += 8) {
-      for (size_t j = 0; j < 8; ++j) sum[j] += begin[i + j];
-    }
-    for (const uint64_t value : sum) sink_.fetch_add(value, std::memory_order_relaxed);
-  }
-
-  std::vector<uint64_t> words_;
-  int n_threads_;
-  std::atomic<uint64_t> sink_{0};  // keeps the loop
-};
 
 CaseOptions case_options(const Options& options, KvFormats formats, int context) {
   return {.backend = options.backend,
@@ -304,7 +271,10 @@ void add_flags(CLI::App& app, Options& options) {
   app.add_option("--formats", options.formats, "a list of F or K/V; bf16 is always measured")
       ->delimiter(',')
       ->capture_default_str();
-  app.add_option("--backend", options.backend, "auto, scalar, avx2, avx512, neon")
+  app.add_option("--device", options.device, "cpu, or cuda: decode on a device, beside LibTorch's")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  app.add_option("--backend", options.backend, "of the CPU: auto, scalar, avx2, avx512, neon")
       ->capture_default_str();
   app.add_option("--head-dim", options.head_dim, "64, 80, 96, 128 or 256")->capture_default_str();
   app.add_option("--gqa", options.group, "query heads per KV head")
@@ -316,7 +286,10 @@ void add_flags(CLI::App& app, Options& options) {
   app.add_option("--rows", options.n_rows, "rows of the step: 1 is a decode, more a prefill chunk")
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  app.add_option("--threads", options.n_threads, "threads of the backend")
+  app.add_option("--batch", options.n_seqs, "sequences that are decoded together, on a device")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  app.add_option("--threads", options.n_threads, "threads of the CPU's backend")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
   app.add_option("--runs", options.n_runs, "timed runs; the median counts")
@@ -328,6 +301,56 @@ void add_flags(CLI::App& app, Options& options) {
   app.add_option("--json", options.json_path, "also write everything to this file");
 }
 
+// Flags that contradict each other.
+Result<void> check(const Options& options) {
+  if (options.device == "cuda") {
+    if (options.backend != "auto") {
+      return Error{Code::kInvalidArgument, options.backend + " contradicts --device cuda",
+                   "--backend"};
+    }
+    if (options.n_rows != 1) {
+      return Error{Code::kInvalidArgument,
+                   "on a device one row is measured for each sequence of --batch", "--rows"};
+    }
+  } else if (options.n_seqs != 1) {
+    return Error{Code::kInvalidArgument, "more than one sequence is measured with --device cuda",
+                 "--batch"};
+  }
+  for (const int context : options.contexts) {
+    if (context < options.n_rows) {
+      return Error{Code::kInvalidArgument,
+                   std::to_string(context) + " is below --rows " + std::to_string(options.n_rows),
+                   "--context"};
+    }
+  }
+  return {};
+}
+
+Result<json> figures_of_device(const Options& options) {
+  TQ_ASSIGN(std::vector<KvFormats> formats, parse_formats(options));
+  return measure_on_device({.formats = std::move(formats),
+                            .contexts = options.contexts,
+                            .head_dim = options.head_dim,
+                            .n_kv_heads = options.n_kv_heads,
+                            .group = options.group,
+                            .n_seqs = options.n_seqs,
+                            .n_runs = options.n_runs,
+                            .seed = options.seed});
+}
+
+Result<json> figures_of_cpu(const Options& options) {
+  TQ_ASSIGN(const Tables tables, measure_all(options));
+  print_tables(tables, options);
+  return to_json(tables, options);
+}
+
+Result<void> measure(const Options& options) {
+  TQ_TRY(check(options));
+  TQ_ASSIGN(const json figures,
+            options.device == "cuda" ? figures_of_device(options) : figures_of_cpu(options));
+  return write_json(options.json_path, figures, options.seed);
+}
+
 }  // namespace
 
 int run_attention(int argc, char** argv) {
@@ -336,17 +359,8 @@ int run_attention(int argc, char** argv) {
                "turboquant-bench attention");
   add_flags(app, options);
   CLI11_PARSE(app, argc, argv);
-  for (const int context : options.contexts) {
-    if (context < options.n_rows) {
-      std::fprintf(stderr, "--context %d is below --rows %d\n", context, options.n_rows);
-      return 1;
-    }
-  }
-  const Result<Tables> tables = measure_all(options);
-  if (!tables) return fail(tables.error());
-  print_tables(*tables, options);
-  const auto written = write_json(options.json_path, to_json(*tables, options), options.seed);
-  return written ? 0 : fail(written.error());
+  const Result<void> done = measure(options);
+  return done ? 0 : fail(done.error());
 }
 
 }  // namespace tq::bench

@@ -69,6 +69,10 @@ std::vector<uint8_t> make_scales(const quant::BlockLayout& layout, quant::Rng& r
 
 }  // namespace
 
+int layers_to_read(uint64_t read_bytes_min, uint64_t layer_bytes) {
+  return static_cast<int>(std::clamp<uint64_t>(read_bytes_min / layer_bytes + 1, 1, kLayersMax));
+}
+
 Result<std::unique_ptr<DeviceCase>> DeviceCase::create(const DeviceCaseOptions& options) {
   kernels::AttentionOptions attention;
   attention.shape = {.n_layers = 1, .n_kv_heads = options.n_kv_heads, .head_dim = options.head_dim};
@@ -82,8 +86,7 @@ Result<std::unique_ptr<DeviceCase>> DeviceCase::create(const DeviceCaseOptions& 
                              static_cast<uint64_t>(counts.sealed) *
                                  (one_layer.sealed_code_bytes() + one_layer.sealed_scale_bytes());
   const uint64_t layer_bytes = seq_bytes * static_cast<uint64_t>(options.n_seqs);
-  attention.shape.n_layers = static_cast<int>(
-      std::clamp<uint64_t>(options.read_bytes_min / layer_bytes + 1, 1, kLayersMax));
+  attention.shape.n_layers = layers_to_read(options.read_bytes_min, layer_bytes);
 
   TQ_ASSIGN(kernels::cuda::OwnStream stream, kernels::cuda::make_stream());
   TQ_ASSIGN(auto backend, kernels::cuda::make_device_attention(attention, stream.get()));

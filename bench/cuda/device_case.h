@@ -26,6 +26,9 @@ struct DeviceCaseOptions {
   uint64_t seed = 1;
 };
 
+// Layers enough for a pass over them to read so much, within reason.
+int layers_to_read(uint64_t read_bytes_min, uint64_t layer_bytes);
+
 class DeviceCase {
  public:
   static Result<std::unique_ptr<DeviceCase>> create(const DeviceCaseOptions& options);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "bench/cuda/device_case.h"
+#include "bench/cuda/device_copy.h"
 #include "bench/cuda/select_case.h"
 #include "bench/machine.h"
 #include "bench/results.h"
@@ -43,16 +44,9 @@ struct Row {
 
 // GB/s read and written by the device's own copy.
 Result<double> copy_speed() {
-  constexpr uint64_t kBytes = 1ull << 30;
-  TQ_ASSIGN(const kernels::cuda::OwnStream stream, kernels::cuda::make_stream());
-  TQ_ASSIGN(const auto from, kernels::cuda::allocate_device("a copy", kBytes));
-  TQ_ASSIGN(const auto to, kernels::cuda::allocate_device("a copy", kBytes));
-  TQ_ASSIGN(auto recording, kernels::cuda::Recording::make(stream.get(), [&] {
-              return kernels::cuda::copy(to.get(), from.get(), kBytes, stream.get());
-            }));
-  TQ_TRY(recording.play(1));
-  TQ_ASSIGN(const double seconds, recording.play(10));
-  return 10 * 2.0 * kBytes / seconds / 1e9;
+  TQ_ASSIGN(DeviceCopy copy, DeviceCopy::create(1ull << 30));
+  TQ_ASSIGN(const double seconds, copy.seconds(10));
+  return static_cast<double>(copy.moved_bytes()) / seconds / 1e9;
 }
 
 Result<Row> measure(const DeviceCaseOptions& shape, int n_runs) {
