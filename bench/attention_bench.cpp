@@ -212,10 +212,12 @@ void print_tables(const Tables& tables, const Options& options) {
       "backend: %s, threads: %d, head_dim: %d, query heads per KV head: %d, rows: %d, runs: %d\n",
       tables.backend.c_str(), options.n_threads, options.head_dim, options.group, options.n_rows,
       options.n_runs);
-  std::puts(
+  const KvConfig kv;
+  std::printf(
       "\nOne attend(); a token is one cached token in one layer and KV head, K and V; medians.\n"
-      "Sinks (64) and window (128 to 255) are bf16 in every format. Read: a plain sum, same "
-      "threads.\n");
+      "Sinks (%d) and window (%d to %d) are bf16 in every format. Read: a plain sum, same "
+      "threads.\n\n",
+      kv.sink_tokens, kv.window_tokens, kv.window_tokens + kv.seal_stride_tokens - 1);
   std::puts(
       "| KV in | context | format | bytes/token | ns/token | p95 | GB/s | of read | x bf16 |\n"
       "|---|---|---|---|---|---|---|---|---|");

@@ -3,7 +3,7 @@
 #
 # Where from: LIBTORCH (cache or environment), else where cmake/setup.sh leaves it, which the preset
 # "cuda" changes. It may be an unpacked libtorch zip or the torch folder of a Python installation.
-set(TQ_LIBTORCH_FETCHED ${CMAKE_SOURCE_DIR}/.deps/libtorch CACHE PATH "LIBTORCH where none is named")
+set(TQ_LIBTORCH_FETCHED ${CMAKE_SOURCE_DIR}/.deps/libtorch CACHE PATH "Where none is named")
 mark_as_advanced(TQ_LIBTORCH_FETCHED)
 
 if(NOT LIBTORCH AND DEFINED ENV{LIBTORCH})

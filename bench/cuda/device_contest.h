@@ -17,7 +17,7 @@ namespace tq::bench {
 struct ContestOptions {
   DeviceCaseOptions shape;         // but for the format
   std::vector<KvFormats> formats;  // bf16 first
-  uint64_t copy_bytes = 1ull << 30;
+  uint64_t copy_bytes = 0;
   int n_rounds = 11;
   int n_passes = 10;  // over all layers, timed together
 };

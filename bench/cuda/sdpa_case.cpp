@@ -8,6 +8,7 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/InferenceMode.h>
+#include <torch/csrc/api/include/torch/version.h>
 
 #include <exception>
 #include <functional>
@@ -128,6 +129,8 @@ class KernelCase final : public SdpaCase {
 };
 
 }  // namespace
+
+const char* libtorch_version() noexcept { return TORCH_VERSION; }
 
 Result<SdpaCases> make_sdpa_cases(const SdpaShape& shape, const models::TorchDevice& device) {
   SdpaCases cases;

@@ -39,6 +39,8 @@ class SdpaCase {
 
 using SdpaCases = std::vector<std::unique_ptr<SdpaCase>>;
 
+const char* libtorch_version() noexcept;  // "2.11.0"
+
 // One for each of flash attention and cuDNN's that takes the shape, else one for what does. They
 // share their rows. The device outlives them.
 Result<SdpaCases> make_sdpa_cases(const SdpaShape& shape, const models::TorchDevice& device);

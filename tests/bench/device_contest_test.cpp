@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "bench/cuda/device_tables.h"
 #include "quant/block_layout.h"
 
 namespace tq::bench {
@@ -34,6 +36,14 @@ class CountedSdpa final : public SdpaCase {
   int& n_calls_;
 };
 
+MakeSdpa counted(int& n_calls) {
+  return [&n_calls](const SdpaShape&) {
+    SdpaCases cases;
+    cases.push_back(std::make_unique<CountedSdpa>(n_calls));
+    return Result<SdpaCases>(std::move(cases));
+  };
+}
+
 ContestOptions small() {
   return {.shape = {.head_dim = 64, .n_kv_heads = 2, .group = 3, .n_seqs = 2, .context = 600},
           .formats = {kBf16, kTq4, kTq42},
@@ -49,9 +59,7 @@ TEST_CASE("device contest: all take turns; bytes are those of both sequences' bl
   SdpaShape asked;
   const auto contest = measure_contest(small(), [&](const SdpaShape& shape) {
     asked = shape;
-    SdpaCases cases;
-    cases.push_back(std::make_unique<CountedSdpa>(n_calls));
-    return Result<SdpaCases>(std::move(cases));
+    return counted(n_calls)(shape);
   });
   REQUIRE(contest.ok());
   CHECK(asked.head_dim == 64);
@@ -96,6 +104,33 @@ TEST_CASE("device contest: a shape that LibTorch or the store refuses is its err
   odd.shape.head_dim = 72;
   CHECK(
       !measure_contest(odd, [](const SdpaShape&) { return Result<SdpaCases>(SdpaCases{}); }).ok());
+}
+
+TEST_CASE("device tables: a row for each context, format and kernel of LibTorch") {
+  int n_calls = 0;
+  const auto figures = measure_contexts({.formats = {kBf16, kTq4},
+                                         .contexts = {40, 450},
+                                         .head_dim = 64,
+                                         .n_kv_heads = 1,
+                                         .group = 2,
+                                         .n_seqs = 2,
+                                         .n_runs = 1},
+                                        {.libtorch = "1.2.3", .make_sdpa = counted(n_calls)});
+  REQUIRE(figures.ok());
+  CHECK((*figures)["device"] == "emulated");
+  CHECK((*figures)["libtorch"] == "1.2.3");
+  CHECK((*figures)["batch"] == 2);
+  CHECK((*figures)["copy_gb_per_s"].size() == 2);
+  const nlohmann::json& rows = (*figures)["attend"];
+  REQUIRE(rows.size() == 6);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    CAPTURE(i);
+    CHECK(rows[i]["context"] == (i < 3 ? 40 : 450));
+    CHECK(rows[i]["format"] == std::vector{"SDPA counted", "bf16", "tq4"}[i % 3]);
+    if (i % 3 != 0) CHECK(rows[i]["us"] > 0.0);  // what only counts may take no time
+  }
+  CHECK(rows[2]["bytes"] == rows[1]["bytes"]);  // nothing is sealed yet
+  CHECK(rows[5]["bytes"] < rows[4]["bytes"]);
 }
 
 TEST_CASE("device contest: a pass reads what is asked for, within reason") {

@@ -16,7 +16,9 @@ Result<OwnStream> make_stream() {
   return OwnStream(nullptr, [](Stream) {});
 }
 
-Result<DeviceFacts> device_facts() { return DeviceFacts{.name = "emulated", .n_processors = 1}; }
+Result<DeviceFacts> device_facts() {
+  return DeviceFacts{.name = "emulated", .n_processors = 1, .l2_bytes = 4096};
+}
 
 Result<Recording> Recording::make(Stream stream, const Put& put) {
   // Owned's deleter knows the type again.
