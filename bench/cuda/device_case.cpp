@@ -34,6 +34,7 @@ BlockCounts count_blocks(const KvConfig& kv, int context) {
 
 std::vector<BlockId> shuffled_ids(int n, quant::Rng& rng) {
   std::vector<BlockId> ids;
+  ids.reserve(static_cast<size_t>(n));
   for (int i = 0; i < n; ++i) ids.push_back(BlockId{i});
   for (int i = n - 1; i > 0; --i) {
     std::swap(ids[static_cast<size_t>(i)], ids[static_cast<size_t>(rng.below(i + 1))]);
