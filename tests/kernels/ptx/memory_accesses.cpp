@@ -1,4 +1,4 @@
-// ld and st.
+// ld, st and atom.
 #include <array>
 #include <span>
 
@@ -118,6 +118,21 @@ void store(Warp& warp, const Instruction& at, uint32_t lanes) {
   });
 }
 
+void add_to_shared(Warp& warp, const Instruction& at, uint32_t lanes) {
+  for_lanes(lanes, [&](int lane) {
+    const uint64_t address = address_of(warp, at, 1, lane);
+    if (address % sizeof(uint32_t) != 0) warp.fail("misaligned", at, lane);
+    SharedMemory& memory = warp.block().shared;
+    std::byte* const found = memory.update(address, sizeof(uint32_t), warp.thread(lane));
+    if (found == nullptr) warp.fail(memory.problem(), at, lane);
+    uint32_t value;
+    std::memcpy(&value, found, sizeof value);
+    const uint32_t sum = value + warp.get<uint32_t>(at.operands[2], lane);
+    std::memcpy(found, &sum, sizeof sum);
+    warp.set(at.operands[0], lane, value);
+  });
+}
+
 template <Space kSpace, class T, size_t kN>
 void add_access(Table& table, const std::string& place, const std::string& element) {
   const std::vector<int> sizes(kN + 1, kSizeOf<T>);
@@ -155,6 +170,7 @@ Table memory_accesses() {
   add_space<Space::kShared>(table, "shared");
   add_space<Space::kLocal>(table, "local");
   add_space<Space::kParam>(table, "param");
+  table["atom.shared.add.u32"] = {.run = add_to_shared, .sizes = {4, 4, 4}, .memory = true};
   return table;
 }
 

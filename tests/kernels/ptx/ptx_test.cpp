@@ -243,6 +243,21 @@ TEST_CASE("ptx: shared memory without a barrier is a fault", "[ptx]") {
   CHECK_THAT(fault(own + "st.shared.u32 [%r4], %r1;\n"), says("another thread's"));
 }
 
+TEST_CASE("ptx: additions to shared memory need no barrier among themselves", "[ptx]") {
+  const std::string begin =
+      "mov.u32 %r4, shared;\nsetp.ne.s32 %p1, %r1, 0;\n@%p1 bra $L1;\n"
+      "mov.u32 %r5, 40;\nst.shared.u32 [%r4], %r5;\n$L1:\n";
+  const std::string add = "atom.shared.add.u32 %r3, [%r4], 2;\n";
+  const std::string end = "ld.shared.u32 %r2, [%r4];\n";
+  const std::string barrier = "bar.sync 0;\n";
+  const Words sums = results(begin + barrier + add + barrier + end, 64);
+  CHECK(sums == Words(64, 40 + 2 * 64));
+  CHECK_THAT(fault(begin + add, 64), says("no barrier between this write and another thread's"));
+  CHECK_THAT(fault(begin + barrier + add + end, 64),
+             says("no barrier between this read and another thread's write"));
+  CHECK_THAT(fault("mov.u32 %r4, shared;\n" + add), says("shared memory that nobody wrote"));
+}
+
 TEST_CASE("ptx: what a launch writes is its writer's until a barrier", "[ptx]") {
   const std::string write = "st.global.u32 [%rd2], %r1;\n", read = "ld.global.u32 %r2, [%rd3];\n";
   const std::string next = "xor.b64 %rd3, %rd2, 4;\n";

@@ -41,13 +41,27 @@ const std::byte* SharedMemory::read(uint64_t at, size_t n, const Thread& thread)
 }
 
 std::byte* SharedMemory::write(uint64_t at, size_t n, const Thread& thread) {
+  return change(at, n, thread, false);
+}
+
+std::byte* SharedMemory::update(uint64_t at, size_t n, const Thread& thread) {
+  return change(at, n, thread, true);
+}
+
+std::byte* SharedMemory::change(uint64_t at, size_t n, const Thread& thread, bool is_update) {
   if (!contains(at, n)) return nullptr;
   const auto warp = static_cast<uint32_t>(thread.warp);
   const Moment now{n_barriers_, thread.n_meetings, warp};
   for (size_t i = at - kSpaceStart; i < at - kSpaceStart + n; ++i) {
     Known& known = known_[i];
-    const bool own = known.written.warp == warp && known.writer_lane == thread.lane;
-    if (known.is_written && !own && !follows(known.written, now)) {
+    if (is_update && !known.is_written) {
+      problem_ = "shared memory that nobody wrote";
+      return nullptr;
+    }
+    const Moment& earlier = is_update ? known.stored : known.written;
+    const int lane = is_update ? known.storer_lane : known.writer_lane;
+    const bool own = earlier.warp == warp && lane == thread.lane;
+    if (known.is_written && !own && !follows(earlier, now)) {
       problem_ = "no barrier between this write and another thread's";
       return nullptr;
     }
@@ -61,6 +75,9 @@ std::byte* SharedMemory::write(uint64_t at, size_t n, const Thread& thread) {
     known.written = now;
     known.writer_lane = static_cast<uint8_t>(thread.lane);
     known.is_written = true;
+    if (is_update) continue;
+    known.stored = now;
+    known.storer_lane = known.writer_lane;
   }
   return bytes_.data() + (at - kSpaceStart);
 }
