@@ -64,7 +64,11 @@ constexpr float changed_logit(float logit, const LogitChange& change) noexcept {
   if (change.is_banned != 0) return kExcludedLogit;
   const float biased = logit + change.bias;
   const float scaled = biased > 0 ? biased / change.repetition : biased * change.repetition;
-  return std::clamp(scaled - change.penalty, kExcludedLogit, std::numeric_limits<float>::max());
+  const float changed = scaled - change.penalty;
+  // No std::clamp(): it takes the host's kExcludedLogit by reference, of which nvcc concludes that
+  // a device never comes here.
+  constexpr float kMost = std::numeric_limits<float>::max();
+  return changed < kExcludedLogit ? kExcludedLogit : changed > kMost ? kMost : changed;
 }
 
 }  // namespace tq::kernels
