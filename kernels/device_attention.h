@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "config/result.h"
+#include "kernels/block_copy.h"
 #include "kernels/device_layers.h"
 #include "kernels/key_bias.h"
 #include "kernels/kv_arena.h"
@@ -31,6 +32,11 @@ class DeviceAttention : public PagedAttention {
   // Between ordinary memory and the device's; both return when the copy is done.
   virtual Result<void> write(std::byte* to, std::span<const std::byte> from) = 0;
   virtual Result<void> read(std::span<std::byte> to, const std::byte* from) = 0;
+  // An arena in ordinary memory, of any sizes, that copy_blocks() reaches. Not cleared.
+  virtual Result<KvArena> allocate_host(PoolSizes sizes) = 0;
+  // Between an arena of allocate() and one of allocate_host(), either way. Put on the stream like
+  // all else: both arenas must stay, and who looks at the host's waits before.
+  virtual Result<void> copy_blocks(const CopyCall& call) = 0;
   // Returns when everything before it is done.
   virtual Result<void> wait() = 0;
 };

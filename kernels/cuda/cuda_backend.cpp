@@ -11,6 +11,7 @@
 #include "kernels/batch_check.h"
 #include "kernels/cpu/store_codec.h"
 #include "kernels/cuda/attend_plan.h"
+#include "kernels/cuda/copy_launch.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/step_upload.h"
 #include "kernels/cuda/store_view.h"
@@ -69,6 +70,19 @@ class Plan final : public AttnPlan {
   Cut without_rows;
 };
 
+Result<KvArena> make_arena(const quant::BlockLayout& layout,
+                           PoolSizes sizes,
+                           Result<KvArena::Region> (*allocate)(std::string_view, uint64_t)) {
+  if (sizes.hot_blocks < 0 || sizes.sealed_blocks < 0) {
+    return Error{Code::kInvalidArgument, "a pool cannot have a negative number of blocks", "sizes"};
+  }
+  const ArenaBytes parts = arena_parts(layout, sizes);
+  TQ_ASSIGN(KvArena::Region hot, allocate("hot blocks", parts.hot));
+  TQ_ASSIGN(KvArena::Region codes, allocate("sealed blocks", parts.codes));
+  TQ_ASSIGN(KvArena::Region scales, allocate("scales", parts.scales));
+  return KvArena(layout, sizes, std::move(hot), std::move(codes), std::move(scales));
+}
+
 class CudaBackend final : public DeviceAttention {
  public:
   CudaBackend(const AttentionOptions& options, cpu::StoreCodec store, Stream stream)
@@ -93,6 +107,8 @@ class CudaBackend final : public DeviceAttention {
   Result<void> upload(const KeyBias& bias) override;
   Result<void> write(std::byte* to, std::span<const std::byte> from) override;
   Result<void> read(std::span<std::byte> to, const std::byte* from) override;
+  Result<KvArena> allocate_host(PoolSizes sizes) override;
+  Result<void> copy_blocks(const CopyCall& call) override;
   Result<void> wait() override;
 
  private:
@@ -208,14 +224,12 @@ Result<KeyBiasView> CudaBackend::view_of(const KeyBias* bias) const {
 }
 
 Result<KvArena> CudaBackend::allocate(PoolSizes sizes) {
-  if (sizes.hot_blocks < 0 || sizes.sealed_blocks < 0) {
-    return Error{Code::kInvalidArgument, "a pool cannot have a negative number of blocks", "sizes"};
-  }
-  const ArenaBytes parts = arena_parts(layout(), sizes);
-  TQ_ASSIGN(KvArena::Region hot, allocate_device("hot blocks", parts.hot));
-  TQ_ASSIGN(KvArena::Region codes, allocate_device("sealed blocks", parts.codes));
-  TQ_ASSIGN(KvArena::Region scales, allocate_device("scales", parts.scales));
-  return KvArena(layout(), sizes, std::move(hot), std::move(codes), std::move(scales));
+  return make_arena(layout(), sizes, allocate_device);
+}
+
+Result<KvArena> CudaBackend::allocate_host(PoolSizes sizes) {
+  return make_arena(layout(), sizes,
+                    [](std::string_view, uint64_t n_bytes) { return allocate_pinned(n_bytes); });
 }
 
 Result<void> CudaBackend::grow(Buffer& buffer, std::string_view what, uint64_t n_bytes) {
@@ -335,6 +349,11 @@ Result<void> CudaBackend::attend_to(const AttendCall& call, ElementType type, vo
   const bool leaves_rows_out = call.key_bias != nullptr && plan_.attention.has_rows();
   (leaves_rows_out ? plan_.without_rows : plan_.attention).describe(step_.region.get(), params);
   return launch_attend(params, stream_);
+}
+
+Result<void> CudaBackend::copy_blocks(const CopyCall& call) {
+  TQ_TRY(check_copy(layout(), call));
+  return launch_copy(call, stream_);
 }
 
 Result<void> CudaBackend::write(std::byte* to, std::span<const std::byte> from) {

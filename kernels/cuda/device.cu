@@ -48,7 +48,8 @@ Result<KvArena::Region> allocate_device(std::string_view what, uint64_t n_bytes)
 
 Result<KvArena::Region> allocate_pinned(uint64_t n_bytes) {
   void* region = nullptr;
-  TQ_TRY(cu_try(cudaMallocHost(&region, std::max<uint64_t>(n_bytes, 1)), "pinned memory"));
+  const uint64_t n = std::max<uint64_t>(n_bytes, 1);
+  TQ_TRY(cu_try(cudaMallocHost(&region, n), std::to_string(n) + " bytes of pinned memory"));
   return KvArena::Region(static_cast<std::byte*>(region), release_pinned);
 }
 

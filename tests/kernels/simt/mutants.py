@@ -17,6 +17,9 @@ EXTREME = SELECT + "rows that leave nothing to chance"
 FINITE = SELECT + "a row that is not finite is told, and no other"
 CHANGES = SELECT + "changes come between the two kinds of queries"
 
+COPIES = "device copies: blocks of every pair of formats go to the host and come back"
+MANY = "device copies: more blocks than a launch takes, or of one pool alone"
+
 APPEND = "every backend appends any rows to the same bytes"
 SEAL = "every backend seals any rows to the same bytes"
 ODD = "odd lengths, decode and prefill, all groups"          # tq4
@@ -45,6 +48,19 @@ MUTANTS = [
 
     ("lanes without a coordinate of 80 write one", "rotation.cuh",
      "|| 32 * i + lane < kDim", "|| 32 * i + lane < 96", "append", APPEND),
+
+    # Blocks on their way to the host.
+    ("the layers of a copy are as far apart as those of its source", "copy_blocks.cu",
+     "region.to + layer * region.to_layer_stride", "region.to + layer * region.from_layer_stride",
+     "copy_blocks", COPIES),
+    ("a copy ends after a thread's first words", "copy_blocks.cu",
+     "first < n_words; first += kThreads * kLoads", "first < kThreads; first += kThreads * kLoads",
+     "copy_blocks", COPIES),
+    ("blocks of a second launch are those of the first", "copy_blocks.cu",
+     "    blocks = blocks.subspan(n);\n", "    blocks = blocks.first(blocks.size() - n);\n",
+     "copy_blocks", MANY),
+    ("scales stay where they are", "copy_blocks.cu",
+     "layout.sealed_scale_bytes(), sealed);", "0, sealed);", "copy_blocks", COPIES),
 
     # Sealing.
     ("padding of 3 bits is left as it was", "seal.cu",
