@@ -18,6 +18,8 @@ struct EngineConfig {
   std::string device = "auto";   // "auto", "cpu", "cuda"
   std::string backend = "auto";  // kernels on the CPU: "scalar", "avx2", "avx512", "neon"
   double gpu_memory_utilization = 0.9;  // share of the device's memory that may be taken
+  // Of ordinary memory, for blocks of sequences that are preempted on a device; 0: none.
+  uint64_t swap_bytes = uint64_t{4} << 30;
   ComputeType dtype = ComputeType::kAuto;
   int threads = 0;  // compute threads; 0: the cores this process may use
 

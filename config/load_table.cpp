@@ -117,6 +117,23 @@ void add_kv(std::vector<Setting>& out) {
       [](auto& s) -> auto& { return s.engine.kv.prefix_cache; }));
 }
 
+Setting swap_space() {
+  Setting s = size(
+      "swap-space", Group::kEngine,
+      "ordinary memory for the KV of sequences that a device has no room for; 0: they are "
+      "computed anew",
+      {0, int64_t{1} << 50}, [](auto& of) -> auto& { return of.engine.swap_bytes; });
+  s.set = [set_bytes = s.set](Settings& of, const std::string& value) -> Result<void> {
+    if (value != "auto") return set_bytes(of, value);
+    of.engine.swap_bytes = EngineConfig{}.swap_bytes;
+    return {};
+  };
+  s.get = [get_bytes = s.get](const Settings& of) {
+    return of.engine.swap_bytes == 0 ? "0" : get_bytes(of);
+  };
+  return s;
+}
+
 void add_engine(std::vector<Setting>& out) {
   constexpr Group g = Group::kEngine;
   out.push_back(choice<std::string>(
@@ -129,6 +146,7 @@ void add_engine(std::vector<Setting>& out) {
   out.push_back(fraction(
       "gpu-memory-utilization", g, "share of a device's memory for weights, KV and activations",
       [](auto& s) -> auto& { return s.engine.gpu_memory_utilization; }));
+  out.push_back(swap_space());
   out.push_back(number(
       "threads", g, "compute threads; 0: the cores this process may use", {0, 1024},
       [](auto& s) -> auto& { return s.engine.threads; }));

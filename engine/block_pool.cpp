@@ -170,14 +170,15 @@ EntryIdx BlockPool::add_entry(EntryIdx parent, std::span<const TokenId> tokens) 
   return e;
 }
 
-BlockPool::Published BlockPool::publish(EntryIdx parent,
+BlockPool::Published BlockPool::publish(Pool pool,
+                                        EntryIdx parent,
                                         std::span<const TokenId> tokens,
-                                        BlockId hot) {
+                                        BlockId block) {
   TQ_CHECK(tokens.size() == static_cast<size_t>(block_tokens_), "only full blocks are indexed",
            tokens.size());
   EntryIdx entry = find(parent, tokens);
   if (entry == kNoEntry) entry = add_entry(parent, tokens);
-  return {.entry = entry, .block = keep(Pool::kHot, entry, hot)};
+  return {.entry = entry, .block = keep(pool, entry, block)};
 }
 
 BlockId BlockPool::publish_sealed(EntryIdx entry, BlockId sealed) {

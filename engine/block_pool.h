@@ -45,14 +45,14 @@ class BlockPool {
   EntryIdx find(EntryIdx parent, std::span<const TokenId> tokens) const noexcept;
   BlockId version(Pool pool, EntryIdx entry) const noexcept;  // kNoBlock: none
 
-  // Makes a referenced block the hot version of `tokens` after `parent`. If the entry already has a
-  // hot version, the caller's reference moves to that one and its own block is released. The caller
-  // holds a version of every ancestor.
+  // Makes a referenced block a version of `tokens` after `parent`. If the entry already has one in
+  // this pool, the caller's reference moves to that and its own block is released. The caller holds
+  // a version of every ancestor.
   struct Published {
     EntryIdx entry = kNoEntry;
     BlockId block = kNoBlock;
   };
-  Published publish(EntryIdx parent, std::span<const TokenId> tokens, BlockId hot);
+  Published publish(Pool pool, EntryIdx parent, std::span<const TokenId> tokens, BlockId block);
   // The same for a sealed version of an entry that the caller holds a version of.
   BlockId publish_sealed(EntryIdx entry, BlockId sealed);
 

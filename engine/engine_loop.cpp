@@ -27,6 +27,7 @@ uint64_t random_seed() {
 SchedulerOptions scheduler_options(const EngineConfig& config, const StepRunner& runner) {
   return {.kv = config.kv,
           .pools = runner.pools(),
+          .host_pools = runner.host_pools(),
           .seqs_max = config.seqs_max,
           .step_tokens_max = config.step_tokens_max,
           .context_max =
@@ -357,6 +358,8 @@ void EngineLoop::refresh_gauges() {
   stats_.sealed_blocks_used.store(pool.used(Pool::kSealed), kRelaxed);
   stats_.tokens_held.store(scheduler_.n_tokens_held(), kRelaxed);
   stats_.preemptions.store(scheduler_.n_preemptions(), kRelaxed);
+  stats_.blocks_swapped_out.store(scheduler_.n_swapped_out(), kRelaxed);
+  stats_.blocks_swapped_in.store(scheduler_.n_swapped_in(), kRelaxed);
   stats_.prefix_queries.store(scheduler_.n_prefix_queries(), kRelaxed);
   stats_.prefix_hits.store(scheduler_.n_prefix_hits(), kRelaxed);
 }

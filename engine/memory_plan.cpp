@@ -98,6 +98,32 @@ Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_
   return std::min(useful, static_cast<uint64_t>(static_cast<double>(left) * facts.kv_share));
 }
 
+// The host's pools, in the ratio of the device's.
+Result<void> plan_swap(const EngineConfig& config,
+                       const MemoryFacts& facts,
+                       const BlockBytes& block,
+                       MemoryPlan& plan) {
+  if (facts.host_bytes == 0 || config.swap_bytes == 0) return {};
+  const uint64_t least = block.hot + (plan.pools.sealed_blocks > 0 ? block.sealed : 0);
+  if (config.swap_bytes < least) {
+    return Error{Code::kInvalidArgument,
+                 bytes_text(static_cast<double>(config.swap_bytes)) +
+                     " hold no block; give 0 or at least " + std::to_string(least) + " bytes",
+                 "--swap-space"};
+  }
+  const double bytes = std::min(static_cast<double>(config.swap_bytes),
+                                static_cast<double>(facts.host_bytes) * kSwapShareOfFree);
+  const double share = bytes / static_cast<double>(plan.hot_bytes + plan.sealed_bytes);
+  const auto part = [&](int32_t n_blocks) {
+    return static_cast<int32_t>(std::min(n_blocks * share, static_cast<double>(kBlocksMax)));
+  };
+  plan.host_pools = {.hot_blocks = part(plan.pools.hot_blocks),
+                     .sealed_blocks = part(plan.pools.sealed_blocks)};
+  plan.swap_bytes = static_cast<uint64_t>(plan.host_pools.hot_blocks) * block.hot +
+                    static_cast<uint64_t>(plan.host_pools.sealed_blocks) * block.sealed;
+  return {};
+}
+
 }  // namespace
 
 Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
@@ -161,6 +187,7 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
     plan.seqs_of_context = std::min<int64_t>(
         plan.seqs_of_context, plan.pools.sealed_blocks / needs.sealed(plan.context_max));
   }
+  TQ_TRY(plan_swap(config, facts, block, plan));
   plan.formats = to_string(layout.formats());
   plan.kv = kv;
   return plan;
@@ -189,6 +216,12 @@ std::string MemoryPlan::describe() const {
   }
   line("KV, both", bytes_text(static_cast<double>(hot_bytes + sealed_bytes)) + ", room for " +
                        std::to_string(tokens) + " tokens");
+  if (swap_bytes != 0) {
+    line("swap space", bytes_text(static_cast<double>(swap_bytes)) + " of ordinary memory, " +
+                           std::to_string(host_pools.hot_blocks) + " hot and " +
+                           std::to_string(host_pools.sealed_blocks) +
+                           " sealed blocks of preempted sequences");
+  }
   line("a long sequence", "keeps up to " + std::to_string(hot_per_seq) + " hot blocks (" +
                               std::to_string(kv.sink_tokens) + " sink, " +
                               std::to_string(kv.window_tokens) + " window, " +

@@ -16,16 +16,21 @@ namespace tq::engine {
 // the HTTP side and other processes need the rest.
 inline constexpr double kKvShareOfFree = 0.5;
 
+// Swap space takes this share of the host's available memory at most.
+inline constexpr double kSwapShareOfFree = 0.5;
+
 struct MemoryFacts {
   uint64_t weight_bytes = 0;     // of the model, as it will lie in memory
   uint64_t workspace_bytes = 0;  // that a step needs besides; 0: not counted
   uint64_t available_bytes = 0;  // for weights, workspace and KV together; 0: unknown
+  uint64_t host_bytes = 0;       // of ordinary memory, beside a device's; 0: all is ordinary
   double kv_share = kKvShareOfFree;
   int64_t model_context_max = 0;
 };
 
 struct MemoryPlan {
   kernels::PoolSizes pools;
+  kernels::PoolSizes host_pools;  // of preempted sequences
   // Tokens that one sequence may have: asked for, or the model's, or what the pools hold if that is
   // less.
   int64_t context_max = 0;
@@ -36,6 +41,7 @@ struct MemoryPlan {
   uint64_t budget_bytes = 0;
   uint64_t hot_bytes = 0;     // of the hot pool
   uint64_t sealed_bytes = 0;  // of the sealed pool
+  uint64_t swap_bytes = 0;    // of the host's pools
   double hot_bytes_per_token = 0.0;
   double sealed_bytes_per_token = 0.0;
   int64_t tokens = 0;           // that both pools hold when they are full

@@ -16,7 +16,8 @@ Scheduler::Scheduler(const SchedulerOptions& options)
       running_max_(
           static_cast<size_t>(std::max(1, std::min(options.seqs_max, options.step_tokens_max)))),
       pool_(options.pools, options.kv.block_tokens),
-      blocks_(options_.kv, pool_) {
+      host_pool_(options.host_pools, options.kv.block_tokens),
+      blocks_(options_.kv, pool_, host_pool_) {
   TQ_CHECK(options.step_tokens_max >= 1, "step_tokens_max must be positive",
            options.step_tokens_max);
   context_max_ = needs_.length_max(options.pools, options.context_max);
@@ -58,13 +59,15 @@ void Scheduler::remove(SeqId id) {
 
 void Scheduler::free_removed(Sequence& sequence) {
   blocks_.release(sequence);
-  erase_from(running_, &sequence);
-  erase_from(waiting_, &sequence);
+  blocks_.drop_parked(sequence);
+  for (Rank* list : {&running_, &waiting_, &leaving_, &returning_}) erase_from(*list, &sequence);
   sequences_.erase(sequence.id);
 }
 
 const StepPlan& Scheduler::schedule() {
   TQ_CHECK(!in_flight_, "schedule() before commit() of the last step");
+  plan_.swaps_out.clear();
+  plan_.swaps_in.clear();
   plan_.seals.clear();
   plan_.items.clear();
   plan_.n_tokens = 0;
@@ -78,6 +81,7 @@ const StepPlan& Scheduler::schedule() {
   admit();
   emit();
   in_flight_ = !plan_.empty();
+  if (!in_flight_) undo_swaps();  // nobody will run them
   return plan_;
 }
 
@@ -108,7 +112,11 @@ void Scheduler::preempt_worst() {
   running_.pop_back();
   budget_ += victim.n_planned;  // it may be in the plan that is being made
   std::erase(admitted_, victim.id);
-  blocks_.release(victim);
+  if (blocks_.park(victim, plan_.swaps_out)) {
+    leaving_.push_back(&victim);
+  } else {
+    blocks_.release(victim);
+  }
   insert_by_rank(waiting_, &victim);
   ++n_preemptions_;
 }
@@ -124,19 +132,28 @@ void Scheduler::admit() {
       sequence.n_cached = sequence.n_computed;
       admitted_.push_back(sequence.id);
     }
-    n_prefix_queries_ += static_cast<uint64_t>(sequence.n_known());
-    n_prefix_hits_ += static_cast<uint64_t>(sequence.n_computed);
+    if (sequence.parked.empty()) {
+      n_prefix_queries_ += static_cast<uint64_t>(sequence.n_known());
+      n_prefix_hits_ += static_cast<uint64_t>(sequence.n_computed);
+    } else {
+      blocks_.swap_in(sequence, plan_.swaps_in);
+      returning_.push_back(&sequence);
+    }
     const int32_t n = blocks_.reserve(sequence, std::min<int64_t>(sequence.n_left(), budget_));
     budget_ -= n;
     short_of_blocks_ = n == 0;
   }
 }
 
-// Takes the cached prefix, if the pools can hold the sequence up to its next generated block beside
-// what the running ones will still need for theirs. Else a burst of prompts would be admitted only
-// to be preempted one by one.
+// Takes the cached prefix, or blocks for what is parked, if the pools can hold the sequence up to
+// its next generated block beside what the running ones will still need for theirs. Else a burst of
+// prompts would be admitted only to be preempted one by one.
 bool Scheduler::try_take(Sequence& sequence) {
-  blocks_.take_prefix(sequence);
+  if (sequence.parked.empty()) {
+    blocks_.take_prefix(sequence);
+  } else if (!blocks_.unpark(sequence)) {
+    return false;
+  }
   int64_t hot = 0;
   int64_t sealed = 0;
   const auto add_need = [&](const Sequence& s) {
@@ -176,6 +193,11 @@ void Scheduler::emit() {
 void Scheduler::commit(std::span<const TokenId> sampled) {
   TQ_CHECK(in_flight_, "commit() without a step");
   in_flight_ = false;
+  n_swapped_out_ += plan_.swaps_out.size();
+  n_swapped_in_ += plan_.swaps_in.size();
+  leaving_.clear();
+  for (Sequence* sequence : returning_) blocks_.drop_parked(*sequence);
+  returning_.clear();
   size_t sample_idx = 0;
   for (size_t i = 0; i < planned_.size(); ++i) {
     Sequence& sequence = *planned_[i];
@@ -202,6 +224,20 @@ void Scheduler::abandon() {
   for (Sequence* sequence : planned_) free_removed(*sequence);
   planned_.clear();
   plan_.items.clear();
+  undo_swaps();
+}
+
+// The plan's copies were not made, or may not have been. Who was to leave is recomputed; who was to
+// return waits for it again.
+void Scheduler::undo_swaps() {
+  for (Sequence* sequence : leaving_) blocks_.drop_parked(*sequence);
+  leaving_.clear();
+  for (Sequence* sequence : returning_) {
+    blocks_.release(*sequence);
+    erase_from(running_, sequence);
+    insert_by_rank(waiting_, sequence);
+  }
+  returning_.clear();
 }
 
 const Sequence* Scheduler::find(SeqId id) const noexcept {
@@ -223,30 +259,42 @@ void Scheduler::insert_by_rank(Rank& list, Sequence* sequence) {
 
 void Scheduler::erase_from(Rank& list, const Sequence* sequence) { std::erase(list, sequence); }
 
-Result<void> Scheduler::check_invariants() const {
-  TQ_TRY(pool_.check_invariants());
+Result<void> Scheduler::check_references(const BlockPool& pool, bool host) const {
+  TQ_TRY(pool.check_invariants());
   std::unordered_map<int64_t, int32_t> refs;  // block, and the pool in the sign
-  const auto key = [](Pool pool, BlockId block) {
-    return pool == Pool::kHot ? int64_t{raw(block)} : -1 - int64_t{raw(block)};
+  const auto key = [](Pool kind, BlockId block) {
+    return kind == Pool::kHot ? int64_t{raw(block)} : -1 - int64_t{raw(block)};
   };
   for (const auto& [id, sequence] : sequences_) {
-    for (const BlockId block : sequence->hot_blocks) ++refs[key(Pool::kHot, block)];
-    for (const BlockId block : sequence->sealed_blocks) ++refs[key(Pool::kSealed, block)];
+    const ParkedBlocks& parked = sequence->parked;
+    for (const BlockId block : host ? parked.hot : sequence->hot_blocks) {
+      ++refs[key(Pool::kHot, block)];
+    }
+    for (const BlockId block : host ? parked.sealed : sequence->sealed_blocks) {
+      ++refs[key(Pool::kSealed, block)];
+    }
+    if (host) continue;
     for (const RetiringBlock& r : sequence->retiring) ++refs[key(Pool::kHot, r.hot)];
   }
-  for (const Pool pool : {Pool::kHot, Pool::kSealed}) {
-    for (int32_t i = 0; i < pool_.total(pool); ++i) {
-      const auto found = refs.find(key(pool, BlockId{i}));
+  for (const Pool kind : {Pool::kHot, Pool::kSealed}) {
+    for (int32_t i = 0; i < pool.total(kind); ++i) {
+      const auto found = refs.find(key(kind, BlockId{i}));
       const int32_t expected = found == refs.end() ? 0 : found->second;
-      if (pool_.refs(pool, BlockId{i}) != expected) {
+      if (pool.refs(kind, BlockId{i}) != expected) {
         return Error{Code::kInternal,
-                     "block " + std::to_string(i) + " has " +
-                         std::to_string(pool_.refs(pool, BlockId{i})) +
+                     std::string(host ? "the host's " : "") + "block " + std::to_string(i) +
+                         " has " + std::to_string(pool.refs(kind, BlockId{i})) +
                          " references, the sequences hold " + std::to_string(expected),
-                     pool == Pool::kHot ? "hot" : "sealed"};
+                     kind == Pool::kHot ? "hot" : "sealed"};
       }
     }
   }
+  return {};
+}
+
+Result<void> Scheduler::check_invariants() const {
+  TQ_TRY(check_references(pool_, /*host=*/false));
+  TQ_TRY(check_references(host_pool_, /*host=*/true));
   if (running_.size() + waiting_.size() != sequences_.size()) {
     return Error{Code::kInternal, "a sequence is neither running nor waiting", "scheduler"};
   }

@@ -7,7 +7,8 @@
 // recomputation), then waiting sequences, each group in order of rank (priority, then arrival).
 //
 // When blocks run out, the sequence of the worst rank is preempted: its blocks go back, its tokens
-// stay known, and it waits to be recomputed. Forward progress: the best-ranked running sequence can
+// stay known, and it waits to go on from a copy of its blocks in the host's pools, or, where these
+// are full, to be recomputed. Forward progress: the best-ranked running sequence can
 // preempt all others and alone fits into the pools (context_max() sees to that), so every step
 // advances it.
 
@@ -31,6 +32,7 @@ namespace tq::engine {
 struct SchedulerOptions {
   KvConfig kv;
   kernels::PoolSizes pools;
+  kernels::PoolSizes host_pools{};
   int seqs_max = 1;
   int step_tokens_max = 1;
   int64_t context_max = 1;
@@ -70,12 +72,15 @@ class Scheduler {
   size_t n_running() const noexcept { return running_.size(); }
   size_t n_waiting() const noexcept { return waiting_.size(); }
   uint64_t n_preemptions() const noexcept { return n_preemptions_; }
+  uint64_t n_swapped_out() const noexcept { return n_swapped_out_; }  // blocks
+  uint64_t n_swapped_in() const noexcept { return n_swapped_in_; }
   uint64_t n_prefix_queries() const noexcept { return n_prefix_queries_; }  // tokens
   uint64_t n_prefix_hits() const noexcept { return n_prefix_hits_; }        // tokens
   int64_t n_tokens_held() const noexcept;
   const BlockPool& pool() const noexcept { return pool_; }
+  const BlockPool& host_pool() const noexcept { return host_pool_; }
 
-  // The pool's invariants, and that its references are exactly those of the sequences.
+  // The pools' invariants, and that their references are exactly those of the sequences.
   Result<void> check_invariants() const;
 
  private:
@@ -88,6 +93,8 @@ class Scheduler {
   bool try_take(Sequence& sequence);
   void preempt_worst();
   void emit();
+  void undo_swaps();
+  Result<void> check_references(const BlockPool& pool, bool host) const;
   void free_removed(Sequence& sequence);
   static void insert_by_rank(Rank& list, Sequence* sequence);
   static void erase_from(Rank& list, const Sequence* sequence);
@@ -97,6 +104,7 @@ class Scheduler {
   int64_t context_max_ = 0;
   size_t running_max_ = 1;
   BlockPool pool_;
+  BlockPool host_pool_;
   SequenceBlocks blocks_;
 
   std::unordered_map<SeqId, std::unique_ptr<Sequence>> sequences_;
@@ -106,12 +114,16 @@ class Scheduler {
 
   StepPlan plan_;
   Rank planned_;            // plan_.items, as sequences
+  Rank leaving_;            // whose blocks plan_ swaps out
+  Rank returning_;          // in; the host's copies are kept until commit()
   bool in_flight_ = false;  // plan_ is with a runner
   int32_t budget_ = 0;      // tokens left in the plan that is being made
   bool short_of_blocks_ = false;
   std::vector<SeqId> admitted_;
 
   uint64_t n_preemptions_ = 0;
+  uint64_t n_swapped_out_ = 0;
+  uint64_t n_swapped_in_ = 0;
   uint64_t n_prefix_queries_ = 0;
   uint64_t n_prefix_hits_ = 0;
 };

@@ -20,6 +20,15 @@ struct RetiringBlock {
   bool coded = false;     // by a SealOp of this step
 };
 
+// Where the host keeps the blocks of a preempted sequence, in the order in which it held them.
+struct ParkedBlocks {
+  std::vector<BlockId> hot;  // ids of the host's pools
+  std::vector<BlockId> sealed;
+  int64_t n_tokens = 0;  // computed; 0: nothing is parked
+
+  bool empty() const noexcept { return n_tokens == 0; }
+};
+
 struct Sequence {
   SeqId id{};
   int priority = 0;
@@ -35,9 +44,11 @@ struct Sequence {
   std::vector<BlockId> hot_blocks;
   std::vector<int32_t> hot_first;
   std::vector<BlockId> sealed_blocks;
-  std::vector<EntryIdx>
-      entries;  // index entry of each full, computed block (with the prefix cache on)
+  // Index entry of each full, computed block (with the prefix cache on). Those that came back from
+  // the host get theirs when their step is committed.
+  std::vector<EntryIdx> entries;
   std::vector<RetiringBlock> retiring;
+  ParkedBlocks parked;  // beside blocks of its own only while a step brings them back
 
   int32_t n_planned = 0;  // tokens in the plan that is being made or in flight
   bool doomed = false;    // removed while a submitted step names it: freed at commit

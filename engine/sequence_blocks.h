@@ -20,7 +20,9 @@ namespace tq::engine {
 
 class SequenceBlocks {
  public:
-  SequenceBlocks(const KvConfig& kv, BlockPool& pool) : kv_(kv), pool_(pool) {}
+  // host: the pools of ordinary memory, without an index.
+  SequenceBlocks(const KvConfig& kv, BlockPool& pool, BlockPool& host)
+      : kv_(kv), pool_(pool), host_(host) {}
 
   // Takes blocks for up to n_max tokens from n_computed on, and what must be sealed before them.
   // Returns how many tokens fit, 0 if none (then nothing is taken). Never crosses a seal point.
@@ -37,19 +39,37 @@ class SequenceBlocks {
   void commit(Sequence& sequence, bool content_is_good);
 
   // Gives everything back, tail first, so that eviction takes the tail of a prefix before its head.
+  // What is parked stays so.
   void release(Sequence& sequence);
+
+  // release() of a preempted sequence whose blocks the host will keep, by `swaps`. False, and
+  // nothing is done, where it has none, or the host has too little room.
+  bool park(Sequence& sequence, SwapOps& swaps);
+
+  // Takes blocks for all that a sequence has parked: those that the prefix index still has, and
+  // others for swap_in() to fill. False, and nothing is done, where there are too few.
+  bool unpark(Sequence& sequence);
+  void swap_in(const Sequence& sequence, SwapOps& swaps) const;
+
+  // The host's blocks are not needed any more.
+  void drop_parked(Sequence& sequence);
 
   // release(), and takes what no other sequence uses out of the index: its content is in doubt.
   void release_and_forget(Sequence& sequence);
 
  private:
   int64_t sealed_end(const Sequence& sequence) const noexcept;
+  int64_t n_sinks() const noexcept { return kv_.sink_tokens / kv_.block_tokens; }
+  std::span<const TokenId> tokens_of(const Sequence& sequence, int64_t block_idx) const;
+  void cancel_reserved(Sequence& sequence);
+  void take_indexed(Sequence& sequence);
   void reserve_seals(Sequence& sequence, int32_t n_blocks);
   void publish(Sequence& sequence);
   size_t hot_slot(const Sequence& sequence, int64_t block_idx) const;
 
   const KvConfig& kv_;
   BlockPool& pool_;
+  BlockPool& host_;
   std::vector<EntryIdx> path_;  // workspace of take_prefix()
 };
 

@@ -42,6 +42,8 @@ struct EngineStats {
   std::atomic<uint64_t> prompt_tokens{0};
   std::atomic<uint64_t> generation_tokens{0};
   std::atomic<uint64_t> preemptions{0};
+  std::atomic<uint64_t> blocks_swapped_out{0};  // of preempted sequences, to the host
+  std::atomic<uint64_t> blocks_swapped_in{0};
   std::atomic<uint64_t> prefix_queries{0};  // tokens looked up
   std::atomic<uint64_t> prefix_hits{0};     // tokens found
   std::atomic<uint64_t> steps{0};

@@ -7,8 +7,22 @@
 #include <vector>
 
 #include "config/ids.h"
+#include "kernels/block_copy.h"
 
 namespace tq::engine {
+
+// Blocks between the pools and those of the host, in all layers.
+struct SwapOps {
+  std::vector<kernels::BlockCopy> hot;
+  std::vector<kernels::BlockCopy> sealed;
+
+  bool empty() const noexcept { return hot.empty() && sealed.empty(); }
+  size_t size() const noexcept { return hot.size() + sealed.size(); }
+  void clear() noexcept {
+    hot.clear();
+    sealed.clear();
+  }
+};
 
 // Code a full hot block into a sealed one; done before the step's items, in all layers.
 struct SealOp {
@@ -29,7 +43,10 @@ struct StepItem {
   bool sample = false;  // logits of the item's last token are wanted
 };
 
+// All that is done in this order: a block that is swapped out is free for what comes after.
 struct StepPlan {
+  SwapOps swaps_out;  // of preempted sequences, to the host
+  SwapOps swaps_in;   // of sequences that go on, from there
   std::vector<SealOp> seals;
   std::vector<StepItem> items;
   int32_t n_tokens = 0;  // over all items

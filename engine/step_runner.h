@@ -28,6 +28,8 @@ class StepRunner {
   virtual int vocab_size() const noexcept = 0;
   virtual const quant::BlockLayout& layout() const noexcept = 0;
   virtual kernels::PoolSizes pools() const noexcept = 0;
+  // Blocks of ordinary memory, for those of preempted sequences; none where all are ordinary.
+  virtual kernels::PoolSizes host_pools() const noexcept = 0;
 
   // An Error fails the whole step (every item of it); kUnavailable marks the runner as unusable.
   virtual Result<StepLogits> run(const StepPlan& plan) = 0;

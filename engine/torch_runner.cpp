@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <exception>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -73,6 +74,7 @@ Result<MemoryFacts> TorchRunner::memory_facts(const EngineConfig& config,
                                            config.gpu_memory_utilization);
   const uint64_t others = device.total_bytes - device.free_bytes;
   facts.available_bytes = share > others ? share - others : 1;  // 0 would be "unknown"
+  facts.host_bytes = host_bytes;
   facts.kv_share = 1.0;
   return facts;
 }
@@ -85,6 +87,7 @@ struct TorchRunner::Machine {
   std::unique_ptr<kernels::DeviceLayers> layers;
   std::unique_ptr<kernels::DeviceSelect> select;
   std::unique_ptr<SelectLogits> logits;
+  std::optional<kernels::KvArena> host_arena;  // where there is swap space
 };
 
 TorchRunner::TorchRunner(std::unique_ptr<Machine> machine,
@@ -101,10 +104,10 @@ TorchRunner::~TorchRunner() = default;
 Result<std::unique_ptr<TorchRunner>> TorchRunner::create(const EngineConfig& config,
                                                          const models::WeightSource& source,
                                                          const models::DeviceFacts& device,
-                                                         kernels::PoolSizes pools) {
+                                                         const MemoryPlan& memory) {
   try {
-    return device.is_cuda ? create_on_cuda(config, source, pools)
-                          : create_on_cpu(config, source, pools);
+    return device.is_cuda ? create_on_cuda(config, source, memory)
+                          : create_on_cpu(config, source, memory.pools);
   } catch (const std::exception& failure) {
     return Error{Code::kInternal, std::string("loading the model: ") + failure.what(),
                  source.path()};
@@ -133,7 +136,7 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cpu(const EngineConf
 
 Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineConfig& config,
                                                                  const models::WeightSource& source,
-                                                                 kernels::PoolSizes pools) {
+                                                                 const MemoryPlan& memory) {
   constexpr std::string_view kBackend = "cuda";
   auto machine = std::make_unique<Machine>();
   TQ_ASSIGN(machine->device, models::make_cuda_device());
@@ -153,9 +156,20 @@ Result<std::unique_ptr<TorchRunner>> TorchRunner::create_on_cuda(const EngineCon
                                                        .positions_max = config.context_max,
                                                        .rows_max = config.step_tokens_max}));
   machine->decoder = decoder.get();
-  TQ_ASSIGN(auto arena, attention->allocate(pools));
+  TQ_ASSIGN(auto arena, attention->allocate(memory.pools));
+  if (memory.swap_bytes != 0) {
+    auto host_arena = attention->allocate_host(memory.host_pools);
+    if (!host_arena.ok()) {
+      return Error{host_arena.error().code, host_arena.error().message, "--swap-space"};
+    }
+    machine->host_arena.emplace(std::move(host_arena).value());
+  }
   return std::unique_ptr<TorchRunner>(new TorchRunner(std::move(machine), std::move(attention),
                                                       std::move(arena), std::move(decoder)));
+}
+
+kernels::PoolSizes TorchRunner::host_pools() const noexcept {
+  return machine_->host_arena ? machine_->host_arena->sizes() : kernels::PoolSizes{};
 }
 
 int TorchRunner::vocab_size() const noexcept { return decoder_->spec().vocab_size; }
@@ -170,10 +184,22 @@ Result<StepLogits> TorchRunner::run(const StepPlan& plan) {
   }
 }
 
+Result<void> TorchRunner::swap(const StepPlan& plan) {
+  const SwapOps& out = plan.swaps_out;
+  const SwapOps& in = plan.swaps_in;
+  if (out.empty() && in.empty()) return {};
+  TQ_CHECK(machine_->host_arena.has_value(), "blocks are swapped without swap space");
+  const kernels::KvArena* const host = &*machine_->host_arena;
+  kernels::DeviceAttention& device = *machine_->on_device;
+  TQ_TRY(device.copy_blocks({.from = &arena_, .to = host, .hot = out.hot, .sealed = out.sealed}));
+  return device.copy_blocks({.from = host, .to = &arena_, .hot = in.hot, .sealed = in.sealed});
+}
+
 Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan) {
   const at::NoGradGuard no_grad;
   // The last step's, should nobody have asked about its logits: what it reads is about to change.
   if (machine_->logits) TQ_TRY(machine_->logits->finish());
+  TQ_TRY(swap(plan));
   for (const SealOp& op : plan.seals) {
     TQ_TRY(attention_->seal({.arena = &arena_, .hot = op.hot, .sealed = op.sealed}));
   }

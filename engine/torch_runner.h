@@ -33,17 +33,18 @@ class TorchRunner final : public StepRunner {
                                           const models::DeviceFacts& device,
                                           uint64_t host_bytes);
 
-  // Loads the weights, then allocates the pools.
+  // Loads the weights, then allocates the pools of the plan.
   static Result<std::unique_ptr<TorchRunner>> create(const EngineConfig& config,
                                                      const models::WeightSource& source,
                                                      const models::DeviceFacts& device,
-                                                     kernels::PoolSizes pools);
+                                                     const MemoryPlan& memory);
 
   ~TorchRunner() override;
 
   int vocab_size() const noexcept override;
   const quant::BlockLayout& layout() const noexcept override { return attention_->layout(); }
   kernels::PoolSizes pools() const noexcept override { return arena_.sizes(); }
+  kernels::PoolSizes host_pools() const noexcept override;
   std::string_view backend() const noexcept { return attention_->name(); }
   uint64_t weight_bytes() const noexcept { return decoder_->weight_bytes(); }
 
@@ -62,7 +63,8 @@ class TorchRunner final : public StepRunner {
                                                             kernels::PoolSizes pools);
   static Result<std::unique_ptr<TorchRunner>> create_on_cuda(const EngineConfig& config,
                                                              const models::WeightSource& source,
-                                                             kernels::PoolSizes pools);
+                                                             const MemoryPlan& memory);
+  Result<void> swap(const StepPlan& plan);
   Result<StepLogits> run_checked(const StepPlan& plan);
   void fill_batch(const StepPlan& plan);
 

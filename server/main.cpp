@@ -96,7 +96,7 @@ Result<void> serve(Settings settings) {
   TQ_ASSIGN(const auto tokenizer, models::load_tokenizer(settings.engine.model_path));
   TQ_ASSIGN(const auto chat_template, models::load_chat_template(spec.chat_template));
   TQ_ASSIGN(auto runner,
-            engine::TorchRunner::create(settings.engine, *source, placement.device, memory.pools));
+            engine::TorchRunner::create(settings.engine, *source, placement.device, memory));
   const KvFacts kv = kv_facts(runner->layout());
   const std::string backend(runner->backend());
   engine::Engine engine(settings.engine, std::move(runner), *tokenizer);

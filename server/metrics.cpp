@@ -154,6 +154,10 @@ void add_kv(Page& page, const engine::EngineStats& s, const KvFacts& kv) {
               read(s.hot_blocks_used) * kv.block_tokens * kv.hot_bytes_per_token, hot);
   page.sample("turboquant:kv_bytes_used",
               read(s.sealed_blocks_used) * kv.block_tokens * kv.sealed_bytes_per_token, sealed);
+  page.one("turboquant:kv_blocks_swapped_out_total", "counter",
+           "KV blocks of preempted sequences copied to the host.", read(s.blocks_swapped_out));
+  page.one("turboquant:kv_blocks_swapped_in_total", "counter",
+           "KV blocks copied back from the host.", read(s.blocks_swapped_in));
 }
 
 void add_http(Page& page, const engine::EngineStats& s, const HttpCounters& http) {

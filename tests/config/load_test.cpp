@@ -111,6 +111,8 @@ TEST_CASE("every flag reaches its field") {
                                 "77",
                                 "--gpu-memory-utilization",
                                 "0.75",
+                                "--swap-space",
+                                "3GiB",
                                 "--host",
                                 "::1",
                                 "--port",
@@ -171,6 +173,7 @@ TEST_CASE("every flag reaches its field") {
   REQUIRE(s.engine.queue_max == 6);
   REQUIRE(s.engine.step_tokens_max == 77);
   REQUIRE(s.engine.gpu_memory_utilization == 0.75);
+  REQUIRE(s.engine.swap_bytes == 3ull << 30);
   REQUIRE(s.engine.queue_ms_max == 11);
   REQUIRE(s.engine.served_name == "name");
   REQUIRE(s.server.host == "::1");
@@ -299,6 +302,16 @@ TEST_CASE("--print-config reads back to the same settings, and hides keys") {
   INFO((again.ok() ? std::string() : again.error().describe()));
   REQUIRE(again.ok());
   REQUIRE(again->early_exit_text == printed);
+}
+
+TEST_CASE("swap space of 0 is none, not the default") {
+  REQUIRE(must_load({}).engine.swap_bytes == 4ull << 30);
+  REQUIRE(must_load({"--swap-space", "auto"}).engine.swap_bytes == 4ull << 30);
+  REQUIRE(must_load({"--swap-space", "0"}).engine.swap_bytes == 0);
+  const auto printed =
+      load_settings({"--print-config", "--model", "m", "--swap-space", "0"}, {})->early_exit_text;
+  REQUIRE(holds(printed, "\"swap-space\": \"0\""));
+  REQUIRE(must_fail({"--swap-space", "2048TiB"}).where == "--swap-space");
 }
 
 TEST_CASE("keys come from a file, one a line") {

@@ -22,6 +22,7 @@ class GatedRunner final : public engine::StepRunner {
   int vocab_size() const noexcept override { return inner_.vocab_size(); }
   const quant::BlockLayout& layout() const noexcept override { return inner_.layout(); }
   kernels::PoolSizes pools() const noexcept override { return inner_.pools(); }
+  kernels::PoolSizes host_pools() const noexcept override { return inner_.host_pools(); }
   Result<engine::StepLogits> run(const engine::StepPlan& plan) override {
     gate_->pass();
     return inner_.run(plan);

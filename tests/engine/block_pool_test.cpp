@@ -50,7 +50,7 @@ TEST_CASE("a released block stays cached until the pool needs it, oldest first")
   std::vector<EntryIdx> entries;
   for (int i = 0; i < 3; ++i) {
     const auto block = *pool.allocate(Pool::kHot);
-    entries.push_back(pool.publish(kNoEntry, tokens_from(10 * i), block).entry);
+    entries.push_back(pool.publish(Pool::kHot, kNoEntry, tokens_from(10 * i), block).entry);
     pool.unref(Pool::kHot, block);
   }
   CHECK(pool.available(Pool::kHot) == 3);
@@ -68,10 +68,12 @@ TEST_CASE("a released block stays cached until the pool needs it, oldest first")
 
 TEST_CASE("the same tokens after another prefix are another block") {
   BlockPool pool({.hot_blocks = 4, .sealed_blocks = 0}, kBlock);
-  const auto a = pool.publish(kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
-  const auto b = pool.publish(kNoEntry, tokens_from(50), *pool.allocate(Pool::kHot));
-  const auto after_a = pool.publish(a.entry, tokens_from(7), *pool.allocate(Pool::kHot));
-  const auto after_b = pool.publish(b.entry, tokens_from(7), *pool.allocate(Pool::kHot));
+  const auto a = pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+  const auto b = pool.publish(Pool::kHot, kNoEntry, tokens_from(50), *pool.allocate(Pool::kHot));
+  const auto after_a =
+      pool.publish(Pool::kHot, a.entry, tokens_from(7), *pool.allocate(Pool::kHot));
+  const auto after_b =
+      pool.publish(Pool::kHot, b.entry, tokens_from(7), *pool.allocate(Pool::kHot));
   CHECK(after_a.entry != after_b.entry);
   CHECK(pool.find(a.entry, tokens_from(7)) == after_a.entry);
   CHECK(pool.find(b.entry, tokens_from(7)) == after_b.entry);
@@ -83,8 +85,8 @@ TEST_CASE("publishing what the index has moves the reference to its block") {
   BlockPool pool({.hot_blocks = 2, .sealed_blocks = 2}, kBlock);
   const auto mine = *pool.allocate(Pool::kHot);
   const auto yours = *pool.allocate(Pool::kHot);
-  const auto first = pool.publish(kNoEntry, tokens_from(0), mine);
-  const auto second = pool.publish(kNoEntry, tokens_from(0), yours);
+  const auto first = pool.publish(Pool::kHot, kNoEntry, tokens_from(0), mine);
+  const auto second = pool.publish(Pool::kHot, kNoEntry, tokens_from(0), yours);
   CHECK(first.block == mine);
   CHECK(second.entry == first.entry);
   CHECK(second.block == mine);
@@ -99,8 +101,10 @@ TEST_CASE("publishing what the index has moves the reference to its block") {
 
 TEST_CASE("an entry lives while one version does, and takes what is below it along") {
   BlockPool pool({.hot_blocks = 3, .sealed_blocks = 1}, kBlock);
-  const auto parent = pool.publish(kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
-  const auto child = pool.publish(parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
+  const auto parent =
+      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+  const auto child =
+      pool.publish(Pool::kHot, parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
   const auto sealed = *pool.allocate(Pool::kSealed);
   pool.publish_sealed(parent.entry, sealed);
   pool.unref(Pool::kHot, parent.block);  // the older in the cache
@@ -122,8 +126,10 @@ TEST_CASE("an entry lives while one version does, and takes what is below it alo
 
 TEST_CASE("forget drops only what nobody uses") {
   BlockPool pool({.hot_blocks = 3, .sealed_blocks = 0}, kBlock);
-  const auto parent = pool.publish(kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
-  const auto child = pool.publish(parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
+  const auto parent =
+      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+  const auto child =
+      pool.publish(Pool::kHot, parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
   CHECK_FALSE(pool.forget(child.entry));  // referenced
   pool.unref(Pool::kHot, child.block);
   CHECK_FALSE(pool.forget(parent.entry));  // has an entry below it
@@ -158,8 +164,8 @@ TEST_CASE("random use keeps the pool sound") {
         pool.unref(it->pool, it->block);
       path = {};
     } else if (const auto hot = pool.allocate(Pool::kHot)) {
-      const auto published =
-          pool.publish(parent, tokens_from(static_cast<TokenId>(random.in(0, 1))), *hot);
+      const auto published = pool.publish(Pool::kHot, parent,
+                                          tokens_from(static_cast<TokenId>(random.in(0, 1))), *hot);
       path.entries.push_back(published.entry);
       path.held.push_back({Pool::kHot, published.block});
       const auto sealed = random.chance(0.5) ? pool.allocate(Pool::kSealed) : std::nullopt;

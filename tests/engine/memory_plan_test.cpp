@@ -137,6 +137,46 @@ TEST_CASE("of a device all is taken but weights and activations") {
   CHECK(none.error().message.find("activations") != std::string::npos);
 }
 
+TEST_CASE("swap space beside a device has the ratio of its pools, and half of the host at most") {
+  EngineConfig config;
+  const auto layout = layout_of(config.kv);
+  config.seqs_max = 4096;
+  MemoryFacts facts{.weight_bytes = kGiB,
+                    .available_bytes = 9 * kGiB,
+                    .host_bytes = 64 * kGiB,
+                    .kv_share = 1.0,
+                    .model_context_max = 8192};
+  const auto plan = plan_memory(layout, config, facts);
+  REQUIRE(plan.ok());
+  INFO(plan->describe());
+  CHECK(plan->describe().find("swap space") != std::string::npos);
+  CHECK(plan->swap_bytes == kernels::arena_bytes(layout, plan->host_pools));
+  CHECK(plan->swap_bytes <= 4 * kGiB);
+  CHECK(plan->swap_bytes > 4 * kGiB - 2 * 30 * layout.hot_bytes());
+  CHECK(std::abs(plan->host_pools.hot_blocks - plan->pools.hot_blocks / 2) <= 1);
+  CHECK(std::abs(plan->host_pools.sealed_blocks - plan->pools.sealed_blocks / 2) <= 1);
+
+  facts.host_bytes = 2 * kGiB;
+  const auto small = plan_memory(layout, config, facts);
+  REQUIRE(small.ok());
+  CHECK(small->swap_bytes <= kGiB);
+  CHECK(small->swap_bytes > kGiB - 2 * 30 * layout.hot_bytes());
+
+  config.swap_bytes = 100;
+  const auto none = plan_memory(layout, config, facts);
+  REQUIRE(!none.ok());
+  CHECK(none.error().where == "--swap-space");
+  config.swap_bytes = 0;
+  CHECK(plan_memory(layout, config, facts)->swap_bytes == 0);
+
+  config.swap_bytes = 4 * kGiB;
+  facts.host_bytes = 0;  // all memory is the host's: nothing changes
+  const auto on_cpu = plan_memory(layout, config, facts);
+  REQUIRE(on_cpu.ok());
+  CHECK(on_cpu->host_pools.hot_blocks + on_cpu->host_pools.sealed_blocks == 0);
+  CHECK(on_cpu->describe().find("swap") == std::string::npos);
+}
+
 TEST_CASE("where memory is plenty, all sequences of the whole context fit at once") {
   EngineConfig config;
   const auto layout = layout_of(config.kv);

@@ -1,96 +1,12 @@
 // Single cases of the scheduler, each with what it must do and why. The simulation finds the rest.
 
-#include "engine/scheduler.h"
-
-#include <algorithm>
-#include <catch2/catch.hpp>
-#include <numeric>
-#include <vector>
-
-#include "tests/support/fake_runner.h"
+#include "tests/engine/scheduler_bench.h"
 
 using namespace tq;
 using namespace tq::engine;
 
-namespace {
-
-constexpr int kVocab = 1000;
-
-struct Bench {
-  explicit Bench(SchedulerOptions scheduler_options)
-      : options(scheduler_options),
-        scheduler(options),
-        runner({.kv = options.kv, .pools = options.pools, .vocab_size = kVocab}) {}
-
-  // Schedules, runs with all checks, commits. Returns the items, without their spans.
-  struct Item {
-    SeqId seq{};
-    int32_t first = 0;
-    int32_t n = 0;
-    bool sample = false;
-    bool operator==(const Item&) const = default;
-  };
-  std::vector<Item> step() {
-    const StepPlan& plan = scheduler.schedule();
-    std::vector<Item> items;
-    n_seals = std::ssize(plan.seals);
-    for (const auto& item : plan.items) {
-      items.push_back(
-          {item.seq, item.first, static_cast<int32_t>(item.tokens.size()), item.sample});
-    }
-    if (plan.empty()) return items;
-    const auto logits = runner.run(plan);
-    INFO((logits.ok() ? "" : logits.error().describe()));
-    REQUIRE(logits.ok());
-    std::vector<TokenId> tokens;
-    for (size_t row = 0; row * kVocab < logits->values.size(); ++row) {
-      const auto values = logits->values.subspan(row * kVocab, kVocab);
-      tokens.push_back(static_cast<TokenId>(std::ranges::max_element(values) - values.begin()));
-    }
-    scheduler.commit(tokens);
-    const auto sound = scheduler.check_invariants();
-    INFO((sound.ok() ? "" : sound.error().describe()));
-    REQUIRE(sound.ok());
-    return items;
-  }
-
-  // Until the sequence has n tokens; returns them.
-  std::vector<TokenId> run_to(SeqId id, size_t n) {
-    for (int i = 0; i < 10'000 && scheduler.find(id)->tokens.size() < n; ++i) step();
-    return scheduler.find(id)->tokens;
-  }
-
-  SchedulerOptions options;
-  Scheduler scheduler;
-  test::FakeRunner runner;
-  int64_t n_seals = 0;
-};
-
-SchedulerOptions roomy() {
-  return {.kv = {},
-          .pools = {.hot_blocks = 100, .sealed_blocks = 100},
-          .seqs_max = 8,
-          .step_tokens_max = 64,
-          .context_max = 2000};
-}
-
-std::vector<TokenId> prompt(int n, TokenId salt = 0) {
-  std::vector<TokenId> tokens(static_cast<size_t>(n));
-  std::iota(tokens.begin(), tokens.end(), salt);
-  for (TokenId& t : tokens) t %= kVocab;
-  return tokens;
-}
-
-std::vector<TokenId> oracle(std::vector<TokenId> tokens, size_t n) {
-  while (tokens.size() < n) tokens.push_back(test::fake_next(test::chain_of(tokens), kVocab));
-  return tokens;
-}
-
-constexpr SeqId kA{1};
-constexpr SeqId kB{2};
-constexpr SeqId kC{3};
-
-}  // namespace
+using Bench = test::SchedulerBench;
+using test::kA, test::kB, test::kC, test::kVocab, test::oracle, test::prompt, test::roomy;
 
 TEST_CASE("decode goes on beside a long prompt, which takes the rest of the budget") {
   Bench bench(roomy());

@@ -26,6 +26,7 @@ class Run {
         scheduler_(options.scheduler),
         runner_({.kv = options.scheduler.kv,
                  .pools = options.scheduler.pools,
+                 .host_pools = options.scheduler.host_pools,
                  .vocab_size = options.vocab_size}) {
     for (int i = 0; i < options.n_prefixes; ++i) {
       prefixes_.push_back(random_tokens(options.prompt_max));
@@ -45,6 +46,8 @@ class Run {
     }
     if (report_.faults.empty()) check_end();
     report_.preemptions = scheduler_.n_preemptions();
+    report_.swapped_out = scheduler_.n_swapped_out();
+    report_.swapped_in = scheduler_.n_swapped_in();
     report_.prefix_hits = scheduler_.n_prefix_hits();
     return report_;
   }
@@ -94,26 +97,32 @@ class Run {
     if (live_.empty() || !random_.chance(options_.cancel_chance)) return;
     auto it = live_.begin();
     std::advance(it, random_.in(0, std::ssize(live_) - 1));
+    const engine::Sequence* sequence = scheduler_.find(it->first);
+    report_.cancelled_parked += sequence != nullptr && !sequence->parked.empty();
     scheduler_.remove(it->first);
     live_.erase(it);
     ++report_.cancelled;
+    check_invariants();
   }
 
   void step() {
     const StepPlan& plan = scheduler_.schedule();
     check_plan(plan);
     if (plan.empty()) return;
+    report_.computed += plan.n_tokens;
     StepPlan shown = plan;
     if (options_.sabotage) options_.sabotage(shown);
     report_.seals += std::ssize(plan.seals);
-    const auto logits = runner_.run(shown);
+    std::vector<SeqId> ids;
+    for (const auto& item : plan.items) ids.push_back(item.seq);
+    const bool fails = random_.chance(options_.failure_chance);
+    const bool does_nothing = fails && random_.chance(0.5);  // else it fails at its end
+    const auto logits = does_nothing ? engine::StepLogits{} : runner_.run(shown);
     if (!logits) {
       fault(logits.error().message);
       return;
     }
-    std::vector<SeqId> ids;
-    for (const auto& item : plan.items) ids.push_back(item.seq);
-    if (random_.chance(options_.failure_chance)) {
+    if (fails) {
       scheduler_.abandon();
       for (const SeqId id : ids) report_.failed += static_cast<int64_t>(live_.erase(id));
       check_invariants();
@@ -169,6 +178,7 @@ class Run {
     }
     scheduler_.commit(sampled);
     for (const SeqId id : ends) {
+      report_.known += std::ssize(live_.at(id).tokens) - 1;
       scheduler_.remove(id);
       live_.erase(id);
       ++report_.completed;
@@ -226,7 +236,7 @@ class Run {
   void check_end() {
     using engine::Pool;
     for (const Pool pool : {Pool::kHot, Pool::kSealed}) {
-      if (scheduler_.pool().used(pool) != 0)
+      if (scheduler_.pool().used(pool) != 0 || scheduler_.host_pool().used(pool) != 0)
         fault("blocks are referenced after the last sequence ended");
     }
     if (report_.completed + report_.cancelled + report_.failed != options_.jobs) {

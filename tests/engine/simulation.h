@@ -40,7 +40,12 @@ struct SimulationReport {
   int64_t cancelled = 0;
   int64_t failed = 0;
   int64_t tokens = 0;
+  int64_t computed = 0;  // tokens of all steps
+  int64_t known = 0;     // of completed sequences, but the last one of each
   uint64_t preemptions = 0;
+  uint64_t swapped_out = 0;  // blocks
+  uint64_t swapped_in = 0;
+  int64_t cancelled_parked = 0;
   uint64_t prefix_hits = 0;
   int64_t seals = 0;
   int64_t longest_wait = 0;  // steps between two advances of the best-ranked running sequence

@@ -65,6 +65,11 @@ SimulationOptions random_options(uint64_t seed) {
     options.scheduler.pools.hot_blocks = std::max(2, needs.hot_peak(context) / 2);
     options.scheduler.pools.sealed_blocks /= 2;
   }
+  if (random.chance(0.6)) {  // from room for a block to room for all that is ever preempted
+    const auto some = [&](int32_t n) { return static_cast<int32_t>(random.in(1, 3 * n + 1)); };
+    options.scheduler.host_pools = {.hot_blocks = some(options.scheduler.pools.hot_blocks),
+                                    .sealed_blocks = some(options.scheduler.pools.sealed_blocks)};
+  }
   options.arrival_chance = (grows ? 0.5 : 0.0) + random.unit() * 0.4;
   options.cancel_chance = random.chance(0.5) ? 0.0 : random.unit() * 0.05;
   options.failure_chance = random.chance(0.7) ? 0.0 : random.unit() * 0.01;
@@ -79,6 +84,9 @@ void add(SimulationReport& sum, const SimulationReport& part) {
   sum.failed += part.failed;
   sum.tokens += part.tokens;
   sum.preemptions += part.preemptions;
+  sum.swapped_out += part.swapped_out;
+  sum.swapped_in += part.swapped_in;
+  sum.cancelled_parked += part.cancelled_parked;
   sum.prefix_hits += part.prefix_hits;
   sum.seals += part.seals;
 }
@@ -98,12 +106,16 @@ TEST_CASE("every output equals the unbatched oracle over 3 x 10^5 steps") {
   WARN("seeds 1.." << seed - 1 << ": " << sum.steps << " steps, " << sum.tokens << " tokens, "
                    << sum.completed << " completed, " << sum.cancelled << " cancelled, "
                    << sum.failed << " failed, " << sum.preemptions << " preemptions, "
-                   << sum.prefix_hits << " prefix tokens reused, " << sum.seals << " seals");
+                   << sum.swapped_out << " blocks swapped out, " << sum.swapped_in << " in, "
+                   << sum.cancelled_parked << " cancelled while parked, " << sum.prefix_hits
+                   << " prefix tokens reused, " << sum.seals << " seals");
   // The stream must have visited what it is there for.
   CHECK(sum.completed > 1000);
   CHECK(sum.cancelled > 50);
   CHECK(sum.failed > 50);
   CHECK(sum.preemptions > 200);
+  CHECK(sum.swapped_out > 500);
+  CHECK(sum.swapped_in > 100);
   CHECK(sum.prefix_hits > 10'000);
   CHECK(sum.seals > 1000);
 }

@@ -72,7 +72,9 @@ TEST_CASE("the names that dashboards know are there") {
                            "vllm:request_generation_tokens_bucket",
                            "turboquant:kv_bytes_per_token",
                            "turboquant:kv_compression_ratio",
-                           "turboquant:tokens_held"}) {
+                           "turboquant:tokens_held",
+                           "turboquant:kv_blocks_swapped_out_total",
+                           "turboquant:kv_blocks_swapped_in_total"}) {
     INFO(name);
     REQUIRE(page.find(std::string("\n") + name + "{model_name=\"m\\\"x\\\\y\",engine=\"0\"") !=
             std::string::npos);

@@ -55,6 +55,9 @@ FakeRunner::FakeRunner(FakeRunnerOptions options)
       layout_(small_layout(options_.kv)),
       hot_(static_cast<size_t>(options_.pools.hot_blocks * options_.kv.block_tokens)),
       sealed_(static_cast<size_t>(options_.pools.sealed_blocks * options_.kv.block_tokens)),
+      host_hot_(static_cast<size_t>(options_.host_pools.hot_blocks * options_.kv.block_tokens)),
+      host_sealed_(
+          static_cast<size_t>(options_.host_pools.sealed_blocks * options_.kv.block_tokens)),
       writers_(static_cast<size_t>(options_.pools.hot_blocks), -1) {}
 
 std::span<FakeRunner::Slot> FakeRunner::block(Store& store, BlockId id) {
@@ -83,6 +86,10 @@ Result<engine::StepLogits> FakeRunner::run(const engine::StepPlan& plan) {
 
   const int64_t n_violations = controls.n_violations;
   check_aliasing(plan);
+  swap(plan.swaps_out.hot, hot_, host_hot_);
+  swap(plan.swaps_out.sealed, sealed_, host_sealed_);
+  swap(plan.swaps_in.hot, host_hot_, hot_);
+  swap(plan.swaps_in.sealed, host_sealed_, sealed_);
   for (const auto& op : plan.seals) seal(op, plan);
   for (const auto& item : plan.items) check_view(item);
   // Appends come after all views were checked: a row written too early by one item would hide
@@ -130,6 +137,24 @@ void FakeRunner::check_aliasing(const engine::StepPlan& plan) {
                 " is read by one item and written by another");
       }
     }
+  }
+}
+
+// What comes back is checked where an item is shown it.
+void FakeRunner::swap(std::span<const kernels::BlockCopy> copies, Store& from, Store& to) {
+  for (size_t i = 0; i < copies.size(); ++i) {
+    const auto source = block(from, copies[i].from);
+    const auto target = block(to, copies[i].to);
+    if (source.empty() || target.empty()) continue;
+    if (source[0].position < 0) {
+      violate("swapped a block that was never written: " + std::to_string(raw(copies[i].from)));
+    }
+    for (size_t j = 0; j < i; ++j) {
+      if (copies[j].to == copies[i].to) {
+        violate("two blocks swapped to " + std::to_string(raw(copies[i].to)));
+      }
+    }
+    std::ranges::copy(source, target.begin());
   }
 }
 

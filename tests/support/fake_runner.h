@@ -44,6 +44,7 @@ struct FakeControls {
 struct FakeRunnerOptions {
   KvConfig kv;
   kernels::PoolSizes pools;
+  kernels::PoolSizes host_pools{};
   int vocab_size = 260;
   float peak =
       20.0f;  // so far above the noise that sampling at temperature 1 follows it almost surely
@@ -57,6 +58,7 @@ class FakeRunner final : public engine::StepRunner {
   int vocab_size() const noexcept override { return options_.vocab_size; }
   const quant::BlockLayout& layout() const noexcept override { return layout_; }
   kernels::PoolSizes pools() const noexcept override { return options_.pools; }
+  kernels::PoolSizes host_pools() const noexcept override { return options_.host_pools; }
   Result<engine::StepLogits> run(const engine::StepPlan& plan) override;
 
   const std::vector<std::string>& violations() const noexcept { return violations_; }
@@ -71,6 +73,7 @@ class FakeRunner final : public engine::StepRunner {
 
   std::span<Slot> block(Store& store, BlockId id);
   void violate(std::string what);
+  void swap(std::span<const kernels::BlockCopy> copies, Store& from, Store& to);
   void seal(const engine::SealOp& op, const engine::StepPlan& plan);
   void check_aliasing(const engine::StepPlan& plan);
   void check_view(const engine::StepItem& item);
@@ -81,6 +84,8 @@ class FakeRunner final : public engine::StepRunner {
   quant::BlockLayout layout_;
   Store hot_;
   Store sealed_;
+  Store host_hot_;
+  Store host_sealed_;
   std::vector<float> logits_;
   LoopLogits device_logits_{/*top_room=*/64};
   std::vector<std::string> violations_;
