@@ -184,6 +184,39 @@ TEST_CASE("sealed blocks leave and return, and are found by their prefix again")
   CHECK(bench.step().front().first == static_cast<int32_t>((known.size() - 1) / 32 * 32));
 }
 
+// A prompt of better rank takes blocks after those that decode are planned: with one of these pools
+// just when its victim has taken a new block, and has blocks to seal.
+TEST_CASE("a victim that is planned already leaves what it had computed, no more") {
+  uint64_t n_out = 0;
+  for (const KvFormats formats : {KvFormats{KvFormat::kBf16, KvFormat::kBf16}, KvFormats{}}) {
+    for (const int n_prompt : {40, 62, 63}) {  // 63: both cross into a new block in the same steps
+      for (int32_t n = 7; n <= 12; ++n) {
+        SchedulerOptions options = small(formats);
+        options.kv.prefix_cache = n % 2 == 0;
+        options.pools = formats.sealed_is_hot()
+                            ? kernels::PoolSizes{.hot_blocks = n, .sealed_blocks = 0}
+                            : kernels::PoolSizes{.hot_blocks = 20, .sealed_blocks = n - 5};
+        options.step_tokens_max = 2;
+        options.context_max = 220;
+        Bench bench(options);
+        INFO("prompt of " << n_prompt << ", " << n << ", " << to_string(formats));
+        REQUIRE(bench.scheduler.submit(kB, prompt(n_prompt, 300), 1).ok());
+        bench.run_to(kB, static_cast<size_t>(n_prompt) + 2);
+        REQUIRE(bench.scheduler.submit(kA, prompt(110), 0).ok());
+        bench.step();
+        if (bench.scheduler.n_running() == 2) {
+          CHECK(bench.run_to(kA, 120) == oracle(prompt(110), 120));
+        }
+        bench.scheduler.remove(kA);
+        const auto tokens = bench.run_to(kB, 200);
+        CHECK(tokens == oracle(prompt(n_prompt, 300), tokens.size()));
+        n_out += bench.scheduler.n_swapped_out();
+      }
+    }
+  }
+  CHECK(n_out > 20);
+}
+
 // ---- Random load.
 
 namespace {
