@@ -5,6 +5,8 @@
 #include <ATen/Context.h>
 
 #include <catch2/catch.hpp>
+#include <functional>
+#include <memory>
 
 #include "models/device/torch_device.h"
 
@@ -16,6 +18,10 @@ class Cpu final : public models::TorchDevice {
   c10::Device device() const noexcept override { return c10::Device(c10::kCPU); }
   kernels::DeviceStream stream() const noexcept override { return nullptr; }
   void make_current() const override {}
+  Result<std::unique_ptr<models::Recorded>> record(
+      const std::function<Result<void>()>& /*put*/) const override {
+    return Error{Code::kUnsupported, "nothing is recorded here", ""};
+  }
 };
 
 }  // namespace

@@ -44,10 +44,24 @@ bool GlobalMemory::write(uint64_t at, const std::byte* values, size_t n, const T
       problem_ = "written by another thread of the same launch with another value";
       return false;
     }
-    writer = {true, thread};
+    writer = {.is_known = true, .thread = thread};
   }
   std::memcpy(bytes, values, n);
   return true;
+}
+
+std::byte* GlobalMemory::update(uint64_t at, size_t n, const Thread& thread) {
+  if (!contains(at, n)) return nullptr;
+  Page& page = pages_[at / kPageBytes];
+  for (size_t i = 0; i < n; ++i) {
+    Writer& writer = page[at % kPageBytes + i];
+    if (writer.is_known && !writer.is_update && !follows(writer.thread, thread)) {
+      problem_ = "written by another thread of the same launch";
+      return nullptr;
+    }
+    writer = {.is_known = true, .thread = thread, .is_update = true};
+  }
+  return reinterpret_cast<std::byte*>(at);
 }
 
 }  // namespace tq::kernels::ptx

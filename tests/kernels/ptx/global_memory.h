@@ -25,6 +25,8 @@ class GlobalMemory {
   const std::byte* read(uint64_t at, size_t n, const Thread& thread, bool is_constant);
   // Whether they could be written.
   bool write(uint64_t at, const std::byte* values, size_t n, const Thread& thread);
+  // The bytes of an atomic operation, or null: others like it need no barrier.
+  std::byte* update(uint64_t at, size_t n, const Thread& thread);
   const char* problem() const { return problem_; }
 
  private:
@@ -32,6 +34,7 @@ class GlobalMemory {
   struct Writer {
     bool is_known = false;
     Thread thread;
+    bool is_update = false;
   };
   using Page = std::array<Writer, kPageBytes>;
   static bool follows(const Thread& earlier, const Thread& now);

@@ -118,14 +118,28 @@ void store(Warp& warp, const Instruction& at, uint32_t lanes) {
   });
 }
 
-void add_to_shared(Warp& warp, const Instruction& at, uint32_t lanes) {
+// Whatever is added to, of memory that threads share.
+template <Space kSpace>
+std::byte* update(Warp& warp, const Instruction& at, uint64_t address, size_t n, int lane) {
+  Block& block = warp.block();
+  if (address % n != 0) warp.fail("misaligned", at, lane);
+  if constexpr (kSpace == Space::kGlobal) {
+    std::byte* const found = block.global.update(address, n, warp.thread_of_launch(lane));
+    if (found == nullptr) warp.fail(block.global.problem(), at, lane);
+    return found;
+  } else {
+    std::byte* const found = block.shared.update(address, n, warp.thread(lane));
+    if (found == nullptr) warp.fail(block.shared.problem(), at, lane);
+    return found;
+  }
+}
+
+template <Space kSpace>
+void atomic_add(Warp& warp, const Instruction& at, uint32_t lanes) {
   for_lanes(lanes, [&](int lane) {
-    const uint64_t address = address_of(warp, at, 1, lane);
-    if (address % sizeof(uint32_t) != 0) warp.fail("misaligned", at, lane);
-    SharedMemory& memory = warp.block().shared;
-    std::byte* const found = memory.update(address, sizeof(uint32_t), warp.thread(lane));
-    if (found == nullptr) warp.fail(memory.problem(), at, lane);
     uint32_t value;
+    std::byte* const found =
+        update<kSpace>(warp, at, address_of(warp, at, 1, lane), sizeof value, lane);
     std::memcpy(&value, found, sizeof value);
     const uint32_t sum = value + warp.get<uint32_t>(at.operands[2], lane);
     std::memcpy(found, &sum, sizeof sum);
@@ -170,7 +184,11 @@ Table memory_accesses() {
   add_space<Space::kShared>(table, "shared");
   add_space<Space::kLocal>(table, "local");
   add_space<Space::kParam>(table, "param");
-  table["atom.shared.add.u32"] = {.run = add_to_shared, .sizes = {4, 4, 4}, .memory = true};
+  const std::vector<int> sizes(3, sizeof(uint32_t));
+  table["atom.shared.add.u32"] = {
+      .run = atomic_add<Space::kShared>, .sizes = sizes, .memory = true};
+  table["atom.global.add.u32"] = {
+      .run = atomic_add<Space::kGlobal>, .sizes = sizes, .memory = true};
   return table;
 }
 
