@@ -58,7 +58,6 @@ class EngineLoop {
   RowContext context_of(SeqId id) const;
   void note_sampled(const Result<Sampled>& sampled, Outcome& outcome) const;
   void deliver(Outcome& outcome, Clock::time_point now);
-  void end_by_token(Request& request, TokenId token);
 
   void fail_step(const StepPlan& plan, const Error& error);
   void end(SeqId id, Finish finish);

@@ -117,6 +117,7 @@ Result<void> plan_swap(const EngineConfig& config,
   const auto part = [&](int32_t n_blocks) {
     return static_cast<int32_t>(std::min(n_blocks * share, static_cast<double>(kBlocksMax)));
   };
+  if (part(plan.pools.hot_blocks) == 0) return {};  // no sequence is without a hot block
   plan.host_pools = {.hot_blocks = part(plan.pools.hot_blocks),
                      .sealed_blocks = part(plan.pools.sealed_blocks)};
   plan.swap_bytes = static_cast<uint64_t>(plan.host_pools.hot_blocks) * block.hot +

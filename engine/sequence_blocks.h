@@ -1,7 +1,7 @@
 #pragma once
 // SequenceBlocks moves blocks between the pool and a sequence: reserves what an item needs, finds a
 // cached prefix, publishes and seals at commit, gives everything back. Engine thread only;
-// stateless but for the pool it refers to.
+// stateless but for the pools it refers to.
 //
 // The rule it keeps: what position p sees as sealed is [sink, sealed_until(p)), whatever the batch,
 // the chunks, preemption or prefix reuse did (config/kv_config.h).
@@ -42,8 +42,8 @@ class SequenceBlocks {
   // What is parked stays so.
   void release(Sequence& sequence);
 
-  // release() of a preempted sequence whose blocks the host will keep, by `swaps`. False, and
-  // nothing is done, where it has none, or the host has too little room.
+  // release() of a preempted sequence whose blocks the host will keep, by `swaps`. False where it
+  // has none, or the host has too little room: then only what was reserved is given back.
   bool park(Sequence& sequence, SwapOps& swaps);
 
   // Takes blocks for all that a sequence has parked: those that the prefix index still has, and

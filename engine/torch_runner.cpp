@@ -197,8 +197,12 @@ Result<void> TorchRunner::swap(const StepPlan& plan) {
 
 Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan) {
   const at::NoGradGuard no_grad;
-  // The last step's, should nobody have asked about its logits: what it reads is about to change.
-  if (machine_->logits) TQ_TRY(machine_->logits->finish());
+  // What the last step reads is about to change. It was waited for, unless it failed after that,
+  // and then what it reports late is no concern of this one's.
+  if (machine_->logits) {
+    const Result<void> late = machine_->logits->finish();
+    if (!late && late.error().code == Code::kUnavailable) return late.error();
+  }
   TQ_TRY(swap(plan));
   for (const SealOp& op : plan.seals) {
     TQ_TRY(attention_->seal({.arena = &arena_, .hot = op.hot, .sealed = op.sealed}));

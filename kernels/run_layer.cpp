@@ -56,10 +56,10 @@ struct Rows {
 
 CodedRows CodedBuffer::resize(size_t n_blocks) {
   if (inputs_.size() < n_blocks) {
-    inputs_.resize(n_blocks);
     units_.resize(n_blocks);
     sums_.resize(n_blocks);
     totals_.resize(n_blocks);
+    inputs_.resize(n_blocks);  // last: it is what is asked, and each may throw
   }
   return {inputs_.data(), units_.data(), sums_.data(), totals_.data()};
 }

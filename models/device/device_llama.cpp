@@ -31,15 +31,14 @@ class StepRows {
         gate_up(2 * spec.intermediate, type),
         product(spec.intermediate, type) {}
 
-  // Room for so many rows, zeros where there was none. True: all of them have moved.
-  bool reserve(int64_t n_rows) {
-    if (n_rows <= capacity_) return false;
-    capacity_ = n_rows;
+  // Room for more rows than before, zeros; all of them move.
+  void reserve(int64_t n_rows) {
+    capacity_ = 0;  // until all is there
     for (DeviceRows* rows :
          std::array{&hidden, &normed, &qkv, &q, &k, &v, &attended, &branch, &gate_up, &product}) {
       rows->rows(n_rows).zero_();
     }
-    return true;
+    capacity_ = n_rows;
   }
   int64_t capacity() const noexcept { return capacity_; }
 
@@ -108,7 +107,11 @@ DeviceLlama::DeviceLlama(DeviceModel model,
       kernels_(kernels),
       rows_(model_.spec, options_of(kernels, ElementType::kF32), options_of(kernels, type_)),
       inputs_(kernels.device->device()),
-      graphs_(*kernels.device, options.recorded_rows_max),
+      // Not padded beyond what there is room for.
+      graphs_(*kernels.device,
+              options.rows_max > 0 ? static_cast<int32_t>(std::min<int64_t>(
+                                         options.recorded_rows_max, options.rows_max))
+                                   : options.recorded_rows_max),
       logits_(model_.spec.vocab_size, options_of(kernels, ElementType::kF32)),
       host_logits_(
           model_.spec.vocab_size,
@@ -117,9 +120,10 @@ DeviceLlama::DeviceLlama(DeviceModel model,
 }
 
 void DeviceLlama::make_room(int64_t n_rows) {
-  if (!rows_.reserve(n_rows)) return;
-  inputs_.reset(static_cast<size_t>(3 * rows_.capacity()));  // the most that a step has
-  graphs_.clear();
+  if (n_rows <= rows_.capacity()) return;
+  graphs_.clear();                                 // first: what follows may throw
+  inputs_.reset(static_cast<size_t>(3 * n_rows));  // the most that a step has
+  rows_.reserve(n_rows);
 }
 
 Result<void> DeviceLlama::put_norm(const at::Tensor& weight, int32_t n_rows, bool adds_branch) {
@@ -251,8 +255,9 @@ Result<std::span<float>> DeviceLlama::forward_on_device(const DecoderInput& inpu
   }
   kernels_.device->make_current();
   Result<std::span<float>> logits = run(input);
-  // What is on its way still reads this step's integers, which the next one overwrites.
-  if (!logits.ok()) static_cast<void>(kernels_.attention->wait());
+  // What is on its way still reads this step's integers, which the next one overwrites; and a lost
+  // device is the reason to tell.
+  if (!logits.ok()) TQ_TRY(kernels_.attention->wait());
   return logits;
 }
 

@@ -126,6 +126,9 @@ void add_floats(Table& table) {
   table["setp.neu.f32"] = per_lane([](f32 a, f32 b) { return a != b; });
   table["setp.ltu.f32"] = per_lane([](f32 a, f32 b) { return !(a >= b); });
   table["mul.f64"] = per_lane([](double a, double b) { return a * b; });
+  table["add.rn.f64"] = per_lane([](double a, double b) { return a + b; });
+  table["sub.rn.f64"] = per_lane([](double a, double b) { return a - b; });
+  table["mul.rn.f64"] = table["mul.f64"];
 }
 
 u32 permuted(u32 a, u32 b, u32 selector) {
@@ -176,11 +179,13 @@ Table arithmetic() {
   add_comparisons<s32>(table, "s32");
   add_comparisons<u32>(table, "u32");
   add_comparisons<s64>(table, "s64");
+  add_comparisons<u64>(table, "u64");
   add_comparisons<f32>(table, "f32");
+  add_comparisons<double>(table, "f64");
   table["setp.eq.b32"] = table["setp.eq.u32"];
   for (const std::string type : {"b16", "u16"}) add_moves<u16>(table, type);
   for (const std::string type : {"b32", "u32", "f32"}) add_moves<u32>(table, type);
-  for (const std::string type : {"b64", "u64"}) add_moves<u64>(table, type);
+  for (const std::string type : {"b64", "u64", "f64"}) add_moves<u64>(table, type);
   add_wide<u32, u16>(table, "u16");
   add_wide<u64, u32>(table, "u32");
   add_wide<s64, s32>(table, "s32");
@@ -189,6 +194,7 @@ Table arithmetic() {
   table["mov.b32.pack"] = per_lane([](u16 low, u16 high) { return u32{high} << 16 | low; });
   table["mov.pred"] = per_lane([](bool a) { return a; });
   table["neg.s32"] = per_lane([](u32 a) { return 0u - a; });
+  table["neg.s64"] = per_lane([](u64 a) { return u64{0} - a; });
   table["mul.hi.s32"] = per_lane([](s32 a, s32 b) { return static_cast<s32>(s64{a} * b >> 32); });
   table["mul.hi.u16"] = per_lane([](u16 a, u16 b) { return static_cast<u16>(u32{a} * b >> 16); });
   table["mul.hi.u32"] = per_lane([](u32 a, u32 b) { return static_cast<u32>(u64{a} * b >> 32); });

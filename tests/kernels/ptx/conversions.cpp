@@ -39,6 +39,7 @@ Table conversions() {
   table["cvt.sat.f32.f32"] = per_lane([](float a) { return std::fmin(std::fmax(a, 0.0f), 1.0f); });
   table["cvt.rn.f32.s32"] = per_lane([](int32_t a) { return static_cast<float>(a); });
   table["cvt.rn.f64.s64"] = per_lane([](int64_t a) { return static_cast<double>(a); });
+  table["cvt.f64.f32"] = per_lane([](float a) { return double{a}; });
   table["cvt.rn.f32.f64"] = per_lane([](double a) { return static_cast<float>(a); });
   table["cvt.f32.f16"] = per_lane([](uint16_t a) { return quant::fp16_to_float(a); });
   table["cvt.rn.bf16x2.f32"] =

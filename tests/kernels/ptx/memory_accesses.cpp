@@ -172,6 +172,7 @@ void add_space(Table& table, const std::string& place) {
   add_vectors<kSpace, int16_t>(table, place, "s16");
   add_vectors<kSpace, int32_t>(table, place, "s32");
   add_vectors<kSpace, uint32_t>(table, place, "f32");
+  add_vectors<kSpace, uint64_t>(table, place, "f64");
 }
 
 }  // namespace
