@@ -59,8 +59,7 @@ class Both {
     }
     auto values = logits;
     const auto here = run({.values = values}, contexts, widths);
-    device_.reset(logits, widths.row);
-    const auto there = run({.on_device = &device_}, contexts, widths);
+    const auto there = run({.on_device = &device_.reset(logits, widths.row)}, contexts, widths);
     for (size_t i = 0; i < rows.size(); ++i) {
       INFO("row " << i << " of " << n_tokens << ", temperature " << rows[i].params.temperature
                   << ", top_k " << rows[i].params.top_k << ", top_p " << rows[i].params.top_p
@@ -264,8 +263,8 @@ TEST_CASE("a runner that gives another number of rows fails the step") {
   StepSampler sampler;
   std::vector<float> logits{1.0f, 2.0f};
   test::LoopLogits device(8);
-  device.reset(logits, 2);
-  for (const StepLogits& given : {StepLogits{.values = logits}, StepLogits{.on_device = &device}}) {
+  for (const StepLogits& given :
+       {StepLogits{.values = logits}, StepLogits{.on_device = &device.reset(logits, 2)}}) {
     const auto done = sampler.sample(given, two, {.row = 2, .n_tokens = 2},
                                      [](size_t, const Result<Sampled>&) { FAIL("a row"); });
     REQUIRE_FALSE(done.ok());

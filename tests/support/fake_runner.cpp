@@ -111,8 +111,7 @@ Result<engine::StepLogits> FakeRunner::run(const engine::StepPlan& plan) {
     return Error{Code::kInternal, "the plan shows wrong blocks: " + violations_.back(), "fake"};
   }
   if (!controls.on_device) return engine::StepLogits{.values = logits_};
-  device_logits_.reset(logits_, options_.vocab_size);
-  return engine::StepLogits{.on_device = &device_logits_};
+  return engine::StepLogits{.on_device = &device_logits_.reset(logits_, options_.vocab_size)};
 }
 
 void FakeRunner::check_aliasing(const engine::StepPlan& plan) {
