@@ -38,6 +38,7 @@ struct Options {
   int n_runs = 11;
   uint64_t seed = 1;
   bool in_cache = true;
+  bool scatter = false;
   std::string json_path;
 };
 
@@ -87,6 +88,7 @@ CaseOptions case_options(const Options& options, KvFormats formats, int context)
           .context = context,
           .n_rows = options.n_rows,
           .n_threads = options.n_threads,
+          .scatter = options.scatter,
           .seed = options.seed};
 }
 
@@ -209,9 +211,9 @@ void print_tables(const Tables& tables, const Options& options) {
   std::printf("%s; seed: %llu\n", provenance().c_str(),
               static_cast<unsigned long long>(options.seed));
   std::printf(
-      "backend: %s, threads: %d, head_dim: %d, query heads per KV head: %d, rows: %d, runs: %d\n",
+      "backend: %s, threads: %d, head_dim: %d, query heads per KV head: %d, rows: %d, runs: %d%s\n",
       tables.backend.c_str(), options.n_threads, options.head_dim, options.group, options.n_rows,
-      options.n_runs);
+      options.n_runs, options.scatter ? ", blocks in any order" : "");
   const KvConfig kv;
   std::printf(
       "\nOne attend(); a token is one cached token in one layer and KV head, K and V; medians.\n"
@@ -245,6 +247,7 @@ json to_json(const Tables& tables, const Options& options) {
            {"n_kv_heads", options.n_kv_heads},
            {"rows", options.n_rows},
            {"runs", options.n_runs},
+           {"scatter", options.scatter},
            {"read_gb_per_s", tables.read_gb_per_s}};
   for (const Row& row : tables.rows) {
     out["attend"].push_back({{"format", row.format},
@@ -299,6 +302,8 @@ void add_flags(CLI::App& app, Options& options) {
       ->capture_default_str();
   app.add_option("--seed", options.seed, "of the rows, codes and block tables")
       ->capture_default_str();
+  app.add_flag("--scatter", options.scatter,
+               "blocks of the sequence in any order, not one after the other; of the CPU");
   app.add_flag("!--no-cache", options.in_cache, "skip the table within L2");
   app.add_option("--json", options.json_path, "also write everything to this file");
 }
@@ -309,6 +314,10 @@ Result<void> check(const Options& options) {
     if (options.backend != "auto") {
       return Error{Code::kInvalidArgument, options.backend + " contradicts --device cuda",
                    "--backend"};
+    }
+    if (options.scatter) {
+      return Error{Code::kInvalidArgument, "on a device, blocks always come in any order",
+                   "--scatter"};
     }
     if (options.n_rows != 1) {
       return Error{Code::kInvalidArgument,

@@ -46,10 +46,12 @@ kernels::AttentionOptions attention_options(const CaseOptions& options) {
   return attention;
 }
 
-std::vector<BlockId> shuffled_ids(int n, quant::Rng& rng) {
+// Ascending, as a pool gives them to a sequence, or in any order.
+std::vector<BlockId> block_ids(int n, bool scatter, quant::Rng& rng) {
   std::vector<BlockId> ids;
   ids.reserve(static_cast<size_t>(n));
   for (int i = 0; i < n; ++i) ids.push_back(BlockId{i});
+  if (!scatter) return ids;
   for (int i = n - 1; i > 0; --i) {
     std::swap(ids[static_cast<size_t>(i)], ids[static_cast<size_t>(rng.below(i + 1))]);
   }
@@ -82,9 +84,8 @@ uint64_t layer_bytes(const CaseOptions& options) {
       options.formats, kv_config(options).block_tokens);
   if (!layout) return 0;
   const BlockCounts counts = count_blocks(options);
-  return static_cast<uint64_t>(counts.hot) * layout->hot_bytes() +
-         static_cast<uint64_t>(counts.sealed) *
-             (layout->sealed_code_bytes() + layout->sealed_scale_bytes());
+  return static_cast<uint64_t>(counts.hot) * layout->hot_block_bytes() +
+         static_cast<uint64_t>(counts.sealed) * layout->sealed_block_bytes();
 }
 
 Result<std::unique_ptr<AttentionCase>> AttentionCase::create(const CaseOptions& options) {
@@ -110,19 +111,12 @@ AttentionCase::AttentionCase(const CaseOptions& options,
 
 // Rows of about unit variance: scales of 1 to 1.875, of either sign, times 2.
 void AttentionCase::fill_scales(quant::Rng& rng) {
-  const quant::BlockLayout& layout = arena_.layout();
-  uint8_t* const all = arena_.scales(0, BlockId{0});
-  const uint64_t n_bytes = kernels::arena_parts(layout, arena_.sizes()).scales;
-  for (uint64_t i = 0; i < n_bytes; ++i) all[i] = static_cast<uint8_t>(0x78 | (rng.bits() & 0x87));
-  for (LayerIdx layer = 0; layer < options_.n_layers; ++layer) {
-    for (int32_t block = 0; block < arena_.sizes().sealed_blocks; ++block) {
-      uint8_t* const scales = arena_.scales(layer, BlockId{block});
-      for (int i = 0; i < options_.n_kv_heads * layout.n_tiles(); ++i) {
-        scales[layout.k_exponent(i / layout.n_tiles(), i % layout.n_tiles())] = 128;
-        scales[layout.v_exponent(i / layout.n_tiles(), i % layout.n_tiles())] = 128;
-      }
-    }
+  const kernels::ArenaBytes bytes = kernels::arena_parts(arena_.layout(), arena_.sizes());
+  uint8_t* const scales = arena_.scales(0, BlockId{0});
+  for (uint64_t i = 0; i < bytes.scales; ++i) {
+    scales[i] = static_cast<uint8_t>(0x78 | (rng.bits() & 0x87));
   }
+  std::memset(arena_.exponents(0, BlockId{0}), 128, bytes.exponents);
 }
 
 void AttentionCase::fill() {
@@ -151,9 +145,9 @@ Result<void> AttentionCase::plan() {
   batch.token_indptr = {0, options_.n_rows};
   batch.first_position = {options_.context - options_.n_rows};
   batch.hot_indptr = {0, counts.hot};
-  batch.hot_blocks = shuffled_ids(counts.hot, rng);
+  batch.hot_blocks = block_ids(counts.hot, options_.scatter, rng);
   batch.sealed_indptr = {0, counts.sealed};
-  batch.sealed_blocks = shuffled_ids(counts.sealed, rng);
+  batch.sealed_blocks = block_ids(counts.sealed, options_.scatter, rng);
   const int n_sink_blocks = kv.sink_tokens / kv.block_tokens;
   for (int i = 0; i < counts.hot; ++i) {
     const int block = i < n_sink_blocks ? i : i + counts.sealed;

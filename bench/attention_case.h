@@ -1,6 +1,5 @@
 #pragma once
-// AttentionCase: one format's KV store of random rows, with its block table shuffled, ready to be
-// timed. Main thread only.
+// AttentionCase: one format's KV store of random rows, ready to be timed. Main thread only.
 
 #include <cstdint>
 #include <memory>
@@ -24,6 +23,7 @@ struct CaseOptions {
   int context = 2048;  // cached tokens, the step's own rows included
   int n_rows = 1;      // of the step: 1 is a decode
   int n_threads = 1;
+  bool scatter = false;  // blocks in any order, not one after the other
   uint64_t seed = 1;
 };
 

@@ -30,16 +30,22 @@ std::string decimal(double value, const char* format) {
   return text;
 }
 
-struct BlockBytes {  // of one block in all layers
-  uint64_t hot = 0;
+// Memory is planned in slabs, which pools are allocated in.
+struct Slab {
+  uint64_t n_blocks = 1;
+  uint64_t hot = 0;  // bytes of one in all layers
   uint64_t sealed = 0;
-};
 
-BlockBytes block_bytes(const quant::BlockLayout& layout) {
-  const auto n_layers = static_cast<uint64_t>(layout.shape().n_layers);
-  return {.hot = n_layers * layout.hot_bytes(),
-          .sealed = n_layers * (layout.sealed_code_bytes() + layout.sealed_scale_bytes())};
-}
+  explicit Slab(const quant::BlockLayout& layout)
+      : n_blocks(static_cast<uint64_t>(layout.slab_blocks())),
+        hot(n_blocks * layout.hot_block_bytes()),
+        sealed(n_blocks * layout.sealed_block_bytes()) {}
+  uint64_t count(uint64_t blocks) const { return (blocks + n_blocks - 1) / n_blocks; }
+  kernels::PoolSizes pools(uint64_t n_hot, uint64_t n_sealed) const {
+    return {.hot_blocks = static_cast<int32_t>(std::min(n_hot * n_blocks, kBlocksMax)),
+            .sealed_blocks = static_cast<int32_t>(std::min(n_sealed * n_blocks, kBlocksMax))};
+  }
+};
 
 Error too_small(uint64_t budget, uint64_t needed, const KvConfig& kv) {
   return Error{Code::kInvalidArgument,
@@ -101,27 +107,28 @@ Result<uint64_t> budget_of(const KvConfig& kv, const MemoryFacts& facts, uint64_
 // The host's pools, in the ratio of the device's.
 Result<void> plan_swap(const EngineConfig& config,
                        const MemoryFacts& facts,
-                       const BlockBytes& block,
+                       const quant::BlockLayout& layout,
                        MemoryPlan& plan) {
   if (facts.host_bytes == 0 || config.swap_bytes == 0) return {};
-  const uint64_t least = block.hot + (plan.pools.sealed_blocks > 0 ? block.sealed : 0);
+  const Slab slab(layout);
+  const uint64_t least = slab.hot + (plan.pools.sealed_blocks > 0 ? slab.sealed : 0);
   if (config.swap_bytes < least) {
     return Error{Code::kInvalidArgument,
-                 bytes_text(static_cast<double>(config.swap_bytes)) +
-                     " hold no block; give 0 or at least " + std::to_string(least) + " bytes",
+                 bytes_text(static_cast<double>(config.swap_bytes)) + " hold no slab of " +
+                     std::to_string(slab.n_blocks) + " blocks; give 0 or at least " +
+                     std::to_string(least) + " bytes",
                  "--swap-space"};
   }
   const double bytes = std::min(static_cast<double>(config.swap_bytes),
                                 static_cast<double>(facts.host_bytes) * kSwapShareOfFree);
   const double share = bytes / static_cast<double>(plan.hot_bytes + plan.sealed_bytes);
   const auto part = [&](int32_t n_blocks) {
-    return static_cast<int32_t>(std::min(n_blocks * share, static_cast<double>(kBlocksMax)));
+    return static_cast<uint64_t>(n_blocks * share / static_cast<double>(slab.n_blocks));
   };
-  if (part(plan.pools.hot_blocks) == 0) return {};  // no sequence is without a hot block
-  plan.host_pools = {.hot_blocks = part(plan.pools.hot_blocks),
-                     .sealed_blocks = part(plan.pools.sealed_blocks)};
-  plan.swap_bytes = static_cast<uint64_t>(plan.host_pools.hot_blocks) * block.hot +
-                    static_cast<uint64_t>(plan.host_pools.sealed_blocks) * block.sealed;
+  const uint64_t hot = part(plan.pools.hot_blocks);
+  if (hot == 0) return {};  // no sequence is without a hot block
+  plan.host_pools = slab.pools(hot, part(plan.pools.sealed_blocks));
+  plan.swap_bytes = kernels::arena_bytes(layout, plan.host_pools);
   return {};
 }
 
@@ -132,7 +139,7 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
                                const MemoryFacts& facts) {
   const KvConfig& kv = config.kv;
   const KvNeeds needs(kv);
-  const BlockBytes block = block_bytes(layout);
+  const Slab slab(layout);
   TQ_ASSIGN(const int64_t context, wanted_context(config, facts));
   const auto n_seqs = static_cast<uint64_t>(std::max(1, config.seqs_max));
   const auto n_context_blocks =
@@ -143,42 +150,42 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
       n_context_blocks, static_cast<uint64_t>(needs.hot_peak(context)) +
                             static_cast<uint64_t>(kv.seal_stride_tokens / kv.block_tokens));
   const auto sealed_per_seq = static_cast<uint64_t>(needs.sealed(context));
-  const uint64_t hot_wanted = n_seqs * hot_per_seq;
-  const uint64_t sealed_wanted = n_seqs * sealed_per_seq;
+  const uint64_t hot_wanted = slab.count(n_seqs * hot_per_seq);
+  const uint64_t sealed_wanted = slab.count(n_seqs * sealed_per_seq);
 
   // The least: a sequence in its steady state, one token at a time.
   const int64_t short_context = std::min(context, std::max<int64_t>(needs.steady_length(), 2));
-  const auto hot_least = static_cast<uint64_t>(needs.hot_peak(short_context));
-  const auto sealed_least = static_cast<uint64_t>(needs.sealed(short_context));
-  const uint64_t least = hot_least * block.hot + sealed_least * block.sealed;
+  const uint64_t hot_least = slab.count(static_cast<uint64_t>(needs.hot_peak(short_context)));
+  const uint64_t sealed_least = slab.count(static_cast<uint64_t>(needs.sealed(short_context)));
+  const uint64_t least = hot_least * slab.hot + sealed_least * slab.sealed;
 
   TQ_ASSIGN(const uint64_t budget,
-            budget_of(kv, facts, hot_wanted * block.hot + sealed_wanted * block.sealed));
+            budget_of(kv, facts, hot_wanted * slab.hot + sealed_wanted * slab.sealed));
   if (budget < least) return too_small(budget, least, kv);
 
   // Running sequences first. Where the budget does not hold all sealed blocks besides, no more than
   // half is theirs: long sequences would lack sealed blocks.
-  uint64_t hot = budget / block.hot;
+  uint64_t hot = budget / slab.hot;
   uint64_t sealed = 0;
   if (sealed_per_seq > 0) {
-    const uint64_t beside_sealed = budget - std::min(budget, sealed_wanted * block.sealed);
-    hot = std::clamp(std::max(budget / 2, beside_sealed) / block.hot, hot_least,
+    const uint64_t beside_sealed = budget - std::min(budget, sealed_wanted * slab.sealed);
+    hot = std::clamp(std::max(budget / 2, beside_sealed) / slab.hot, hot_least,
                      std::max(hot_least, hot_wanted));
-    sealed = std::max(sealed_least, (budget - std::min(budget, hot * block.hot)) / block.sealed);
-    hot = (budget - std::min(budget, sealed * block.sealed)) / block.hot;
+    sealed = std::max(sealed_least, (budget - std::min(budget, hot * slab.hot)) / slab.sealed);
+    hot = (budget - std::min(budget, sealed * slab.sealed)) / slab.hot;
   }
 
   MemoryPlan plan;
-  plan.pools = {.hot_blocks = static_cast<int32_t>(std::min(hot, kBlocksMax)),
-                .sealed_blocks = static_cast<int32_t>(std::min(sealed, kBlocksMax))};
+  plan.pools = slab.pools(hot, sealed);
   plan.context_wanted = context;
   plan.context_max = needs.length_max(plan.pools, context);
   plan.weight_bytes = facts.weight_bytes;
   plan.workspace_bytes = facts.workspace_bytes;
   plan.available_bytes = facts.available_bytes;
   plan.budget_bytes = budget;
-  plan.hot_bytes = static_cast<uint64_t>(plan.pools.hot_blocks) * block.hot;
-  plan.sealed_bytes = static_cast<uint64_t>(plan.pools.sealed_blocks) * block.sealed;
+  const kernels::ArenaBytes bytes = kernels::arena_parts(layout, plan.pools);
+  plan.hot_bytes = bytes.hot;
+  plan.sealed_bytes = bytes.sealed();
   plan.hot_bytes_per_token = layout.hot_bytes_per_token();
   plan.sealed_bytes_per_token = layout.sealed_bytes_per_token();
   plan.tokens = (int64_t{plan.pools.hot_blocks} + plan.pools.sealed_blocks) * kv.block_tokens;
@@ -188,7 +195,7 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
     plan.seqs_of_context = std::min<int64_t>(
         plan.seqs_of_context, plan.pools.sealed_blocks / needs.sealed(plan.context_max));
   }
-  TQ_TRY(plan_swap(config, facts, block, plan));
+  TQ_TRY(plan_swap(config, facts, layout, plan));
   plan.formats = to_string(layout.formats());
   plan.kv = kv;
   return plan;

@@ -2,16 +2,20 @@
 // KvArena: the bytes of both pools of KV blocks, in one backend's memory, for all layers. Owned by
 // the runner; allocated once at the start, zeroed, never resized. Engine thread only.
 //
-// Layer-major, so that the blocks a step reads in one layer lie close together:
-//   hot    [n_layers][hot_blocks][layout.hot_bytes()]
-//   codes  [n_layers][sealed_blocks][layout.sealed_code_bytes()]
-//   scales [n_layers][sealed_blocks][layout.sealed_scale_bytes()]
+// Layer-major, each pool in whole slabs (quant/block_layout.h):
+//   hot    [n_layers][parts of the pool][layout.hot_part_bytes()]
+//   codes  [n_layers][parts of the pool][layout.code_part_bytes()]
+//   scales [n_layers][parts of the pool][layout.scale_part_bytes()]
+//   exponents [n_layers][parts of the pool][layout.exponent_part_bytes()]
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string_view>
+#include <utility>
 
 #include "config/ids.h"
+#include "config/result.h"
 #include "quant/block_layout.h"
 
 namespace tq::kernels {
@@ -26,6 +30,9 @@ struct ArenaBytes {
   uint64_t hot = 0;
   uint64_t codes = 0;
   uint64_t scales = 0;
+  uint64_t exponents = 0;
+
+  uint64_t sealed() const noexcept { return codes + scales + exponents; }
 };
 ArenaBytes arena_parts(const quant::BlockLayout& layout, PoolSizes sizes) noexcept;
 uint64_t arena_bytes(const quant::BlockLayout& layout, PoolSizes sizes) noexcept;
@@ -35,23 +42,32 @@ class KvArena {
   // A region allocated by a backend; `release` frees it (64-byte aligned, zeroed).
   using Region = std::unique_ptr<std::byte, void (*)(std::byte*)>;
 
-  KvArena(
-      const quant::BlockLayout& layout, PoolSizes sizes, Region hot, Region codes, Region scales);
+  struct Regions {
+    Region hot, codes, scales, exponents;
+  };
+  KvArena(const quant::BlockLayout& layout, PoolSizes sizes, Regions regions)
+      : layout_(layout), sizes_(sizes), regions_(std::move(regions)) {}
 
   const quant::BlockLayout& layout() const noexcept { return layout_; }
   PoolSizes sizes() const noexcept { return sizes_; }
 
-  // Start of one block's part in one layer. Ids are checked.
+  // Start of a block's part of KV head 0 in one layer: what the layout's offsets count from. Ids are
+  // checked.
   std::byte* hot(LayerIdx layer, BlockId block) const noexcept;
   std::byte* codes(LayerIdx layer, BlockId block) const noexcept;
   uint8_t* scales(LayerIdx layer, BlockId block) const noexcept;
+  uint8_t* exponents(LayerIdx layer, BlockId block) const noexcept;
 
  private:
   quant::BlockLayout layout_;
   PoolSizes sizes_;
-  Region hot_;
-  Region codes_;
-  Region scales_;
+  Regions regions_;
 };
+
+// An arena whose regions `allocate` yields, given what for and how many bytes. Errors: sizes; what
+// `allocate` says.
+Result<KvArena> allocate_arena(const quant::BlockLayout& layout,
+                               PoolSizes sizes,
+                               Result<KvArena::Region> (*allocate)(std::string_view, uint64_t));
 
 }  // namespace tq::kernels

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 #include <string>
 
@@ -23,12 +24,6 @@ void write_bits(std::byte* tile, size_t index, int shift, int width, uint32_t va
   const uint32_t mask = ((1u << width) - 1u) << shift;
   const uint32_t word = (read_word(tile, index) & ~mask) | (value << shift & mask);
   std::memcpy(tile + 4 * index, &word, sizeof word);
-}
-
-void check_tile(const BlockLayout& layout, int kv_head, int tile) noexcept {
-  TQ_CHECK(
-      kv_head >= 0 && kv_head < layout.shape().n_kv_heads && tile >= 0 && tile < layout.n_tiles(),
-      "KV head or tile out of range", kv_head, tile);
 }
 
 Error bad(std::string where, std::string message) {
@@ -89,10 +84,21 @@ Result<BlockLayout> BlockLayout::create(KvShape shape, KvFormats formats, int bl
   return BlockLayout(shape, formats, block_tokens);
 }
 
+int BlockLayout::slab_blocks() const noexcept {
+  return static_cast<int>(
+      std::bit_floor(static_cast<unsigned>(std::max(1, kSlabTokens / block_tokens_))));
+}
+
+// Of the part of a KV head; checks the place of a tile in it.
+size_t BlockLayout::head_offset(int kv_head, int tile, size_t part_bytes) const noexcept {
+  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
+           "KV head or tile out of range", kv_head, tile);
+  return static_cast<size_t>(kv_head * slab_blocks()) * part_bytes;
+}
+
 size_t BlockLayout::k_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept {
-  check_tile(*this, kv_head, tile);
-  const size_t per_head = static_cast<size_t>(n_tiles()) * (k.bytes() + v.bytes());
-  return static_cast<size_t>(kv_head) * per_head + static_cast<size_t>(tile) * k.bytes();
+  return head_offset(kv_head, tile, static_cast<size_t>(n_tiles()) * (k.bytes() + v.bytes())) +
+         static_cast<size_t>(tile) * k.bytes();
 }
 
 size_t BlockLayout::v_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept {
@@ -113,62 +119,49 @@ size_t BlockLayout::sealed_v(int kv_head, int tile) const noexcept {
   return v_offset(sealed_k_tile(), sealed_v_tile(), kv_head, tile);
 }
 
-size_t BlockLayout::scales_per_head() const noexcept {
-  return static_cast<size_t>(block_tokens_) * static_cast<size_t>(n_k_groups() + n_v_groups());
-}
-
 size_t BlockLayout::k_scales(int kv_head, int tile) const noexcept {
   TQ_CHECK(n_k_groups() > 0, "bf16 keys have no scales");
-  check_tile(*this, kv_head, tile);
-  return static_cast<size_t>(kv_head) * scales_per_head() +
+  return head_offset(kv_head, tile, scale_part_bytes()) +
          static_cast<size_t>(tile * n_k_groups() * kTileTokens);
 }
 
 size_t BlockLayout::v_scales(int kv_head, int tile) const noexcept {
   TQ_CHECK(n_v_groups() > 0, "bf16 values have no scales");
-  check_tile(*this, kv_head, tile);
-  return static_cast<size_t>(kv_head) * scales_per_head() +
+  return head_offset(kv_head, tile, scale_part_bytes()) +
          static_cast<size_t>(block_tokens_ * n_k_groups()) +
          static_cast<size_t>(tile * n_v_groups() * kTileTokens);
 }
 
-size_t BlockLayout::exponent(int kv_head, int half, int tile) const noexcept {
-  return static_cast<size_t>(shape_.n_kv_heads) * scales_per_head() +
-         static_cast<size_t>((kv_head * 2 + half) * n_tiles() + tile);
-}
-
 size_t BlockLayout::k_exponent(int kv_head, int tile) const noexcept {
-  check_tile(*this, kv_head, tile);
-  return exponent(kv_head, 0, tile);
+  return head_offset(kv_head, tile, exponent_part_bytes()) + static_cast<size_t>(tile);
 }
 
 size_t BlockLayout::v_exponent(int kv_head, int tile) const noexcept {
-  check_tile(*this, kv_head, tile);
-  return exponent(kv_head, 1, tile);
+  return k_exponent(kv_head, tile) + static_cast<size_t>(n_tiles());
 }
 
-size_t BlockLayout::hot_bytes() const noexcept {
-  const size_t tiles = static_cast<size_t>(shape_.n_kv_heads) * static_cast<size_t>(n_tiles());
-  return tiles * (hot_k_tile().bytes() + hot_v_tile().bytes());
+size_t BlockLayout::hot_part_bytes() const noexcept {
+  return static_cast<size_t>(n_tiles()) * (hot_k_tile().bytes() + hot_v_tile().bytes());
 }
 
-size_t BlockLayout::sealed_code_bytes() const noexcept {
-  const size_t tiles = static_cast<size_t>(shape_.n_kv_heads) * static_cast<size_t>(n_tiles());
-  return tiles * (sealed_k_tile().bytes() + sealed_v_tile().bytes());
+size_t BlockLayout::code_part_bytes() const noexcept {
+  return static_cast<size_t>(n_tiles()) * (sealed_k_tile().bytes() + sealed_v_tile().bytes());
 }
 
-size_t BlockLayout::sealed_scale_bytes() const noexcept {
-  if (formats_.sealed_is_hot()) return 0;
-  return (exponent(shape_.n_kv_heads, 0, 0) + 7) / 8 * 8;
+size_t BlockLayout::scale_part_bytes() const noexcept {
+  return static_cast<size_t>(block_tokens_) * static_cast<size_t>(n_k_groups() + n_v_groups());
+}
+
+size_t BlockLayout::exponent_part_bytes() const noexcept {
+  return formats_.sealed_is_hot() ? 0 : 2 * static_cast<size_t>(n_tiles());
 }
 
 double BlockLayout::hot_bytes_per_token() const noexcept {
-  return static_cast<double>(hot_bytes()) * shape_.n_layers / block_tokens_;
+  return static_cast<double>(hot_block_bytes()) / block_tokens_;
 }
 
 double BlockLayout::sealed_bytes_per_token() const noexcept {
-  return static_cast<double>(sealed_code_bytes() + sealed_scale_bytes()) * shape_.n_layers /
-         block_tokens_;
+  return static_cast<double>(sealed_block_bytes()) / block_tokens_;
 }
 
 double BlockLayout::sealed_bits_per_value() const noexcept {

@@ -14,13 +14,16 @@
 // per 32 depth entries `lanes` words of high bits (1 bit each), then 2 x `lanes` words of low bits
 // (2 bits each).
 //
-// One layer of a hot block:    per KV head [K tiles][V tiles], bf16.
-// One layer of a sealed block: per KV head [K tiles][V tiles], codes; and, in an array of its own,
-//                              per KV head [K tiles][V tiles] of scales, one byte for each group of
-//                              neighbouring coordinates of a token: [n_groups][32 tokens] a tile;
-//                              then per KV head [K tiles][V tiles] the exponent that the scales of
-//                              a tile share, a byte each, padded to 8 bytes at the end of all.
+// A part is what a block holds of one layer and one KV head:
+//   hot     [K tiles][V tiles], bf16
+//   sealed  [K tiles][V tiles], codes; and, in arrays of their own, [K tiles][V tiles] of scales,
+//           one byte for each group of neighbouring coordinates of a token: [n_groups][32 tokens] a
+//           tile; and [K tiles][V tiles] the exponent that the scales of a tile share, a byte each.
 // A half whose format is bf16 lies in the sealed block as bf16 tiles and has no scales.
+//
+// In a layer, parts lie [slab][KV head][block of the slab]: attention reads one head of the blocks
+// of a sequence, and where these have neighbouring ids it reads ahead in memory. A slab is no
+// longer than that takes, so that few blocks in use touch little memory.
 
 #include <cstddef>
 #include <cstdint>
@@ -37,6 +40,7 @@ inline constexpr int kKeyGroup = 16;
 inline constexpr int kValueGroup = 64;
 inline constexpr int kLayoutCountMax = 4096;  // layers, and KV heads: every size fits in 63 bits
 inline constexpr int kBlockTokensMax = 4096;
+inline constexpr int kSlabTokens = 512;  // 64 KiB of tq4 codes, head_dim 128
 
 // Bits of one stored entry: 16 for bf16, else the code width.
 constexpr int entry_bits(KvFormat format) noexcept {
@@ -115,12 +119,25 @@ class BlockLayout {
   TileShape sealed_k_tile() const noexcept { return k_tile(formats_.k); }
   TileShape sealed_v_tile() const noexcept { return v_tile(formats_.v); }
 
-  // Byte offsets of a tile inside one layer's part of a block.
+  // Blocks of a slab, a power of two; pools are allocated in whole slabs.
+  int slab_blocks() const noexcept;
+  // Parts of a pool in one layer.
+  int64_t pool_parts(int64_t n_blocks) const noexcept {
+    return (n_blocks + slab_blocks() - 1) / slab_blocks() * slab_blocks() * shape_.n_kv_heads;
+  }
+  // Index of a block's part of KV head 0 among the parts of its layer; that of head h lies
+  // h * slab_blocks() parts further on.
+  int64_t part(int64_t block) const noexcept {
+    const int64_t in_slab = block % slab_blocks();
+    return (block - in_slab) * shape_.n_kv_heads + in_slab;
+  }
+
+  // Byte offsets of a tile from the start of the block's part of KV head 0.
   size_t hot_k(int kv_head, int tile) const noexcept;
   size_t hot_v(int kv_head, int tile) const noexcept;
   size_t sealed_k(int kv_head, int tile) const noexcept;
   size_t sealed_v(int kv_head, int tile) const noexcept;
-  // Byte offset of a tile's scales inside one layer's scales of a block; never called for bf16.
+  // The same for a tile's scales and exponent in their arrays; never called for bf16.
   size_t k_scales(int kv_head, int tile) const noexcept;
   size_t v_scales(int kv_head, int tile) const noexcept;
   size_t k_exponent(int kv_head, int tile) const noexcept;
@@ -129,15 +146,21 @@ class BlockLayout {
   int n_k_groups() const noexcept { return n_groups(formats_.k, kKeyGroup); }
   int n_v_groups() const noexcept { return n_groups(formats_.v, kValueGroup); }
 
-  // Sizes of one block in ONE layer. Codes are multiples of 64 bytes; scales of 8.
-  size_t hot_bytes() const noexcept;
-  size_t sealed_code_bytes() const noexcept;
-  size_t sealed_scale_bytes() const noexcept;
+  // Sizes of a part. Hot rows and codes are multiples of 64 bytes; scales of 32, exponents of 2.
+  size_t hot_part_bytes() const noexcept;
+  size_t code_part_bytes() const noexcept;
+  size_t scale_part_bytes() const noexcept;
+  size_t exponent_part_bytes() const noexcept;
+  // Of one block in all layers and heads.
+  size_t hot_block_bytes() const noexcept { return n_parts() * hot_part_bytes(); }
+  size_t sealed_block_bytes() const noexcept {
+    return n_parts() * (code_part_bytes() + scale_part_bytes() + exponent_part_bytes());
+  }
 
   // Bytes one token takes in all layers and heads, K and V, scales included.
   double hot_bytes_per_token() const noexcept;
   double sealed_bytes_per_token() const noexcept;
-  // The same per stored value: 16 for bf16, 4.3177 for tq4 and 3 heads of 64.
+  // The same per stored value: 16 for bf16, 4.3164 for tq4 and head_dim 64.
   double sealed_bits_per_value() const noexcept;
 
  private:
@@ -154,8 +177,10 @@ class BlockLayout {
   int n_groups(KvFormat format, int group) const noexcept {
     return format == KvFormat::kBf16 ? 0 : (shape_.head_dim + group - 1) / group;
   }
-  size_t scales_per_head() const noexcept;
-  size_t exponent(int kv_head, int half, int tile) const noexcept;
+  size_t n_parts() const noexcept {  // of a block
+    return static_cast<size_t>(shape_.n_layers) * static_cast<size_t>(shape_.n_kv_heads);
+  }
+  size_t head_offset(int kv_head, int tile, size_t part_bytes) const noexcept;
 
   KvShape shape_;
   KvFormats formats_;

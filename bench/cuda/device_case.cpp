@@ -20,6 +20,7 @@ using kernels::PagedBatch;
 
 constexpr int kLayersMax = 96;
 constexpr size_t kPatternBytes = 1 << 20;
+constexpr uint8_t kExponent = 128;
 
 struct BlockCounts {  // of one sequence
   int hot = 0;
@@ -57,14 +58,10 @@ Result<void> repeat(std::byte* to,
   return kernels::cuda::wait(stream);
 }
 
-// The scales of one block and layer: of 1 to 1.875 and either sign, times 2.
-std::vector<uint8_t> make_scales(const quant::BlockLayout& layout, quant::Rng& rng) {
-  std::vector<uint8_t> scales(layout.sealed_scale_bytes());
+// Of 1 to 1.875 and either sign, times 2 where exponents are kExponent.
+std::vector<uint8_t> make_scales(quant::Rng& rng) {
+  std::vector<uint8_t> scales(kPatternBytes);
   for (uint8_t& scale : scales) scale = static_cast<uint8_t>(0x78 | (rng.bits() & 0x87));
-  for (int i = 0; i < layout.shape().n_kv_heads * layout.n_tiles(); ++i) {
-    scales[layout.k_exponent(i / layout.n_tiles(), i % layout.n_tiles())] = 128;
-    scales[layout.v_exponent(i / layout.n_tiles(), i % layout.n_tiles())] = 128;
-  }
   return scales;
 }
 
@@ -83,9 +80,9 @@ Result<std::unique_ptr<DeviceCase>> DeviceCase::create(const DeviceCaseOptions& 
       const quant::BlockLayout one_layer,
       quant::BlockLayout::create(attention.shape, options.formats, attention.kv.block_tokens));
   const BlockCounts counts = count_blocks(attention.kv, options.context);
-  const uint64_t seq_bytes = static_cast<uint64_t>(counts.hot) * one_layer.hot_bytes() +
-                             static_cast<uint64_t>(counts.sealed) *
-                                 (one_layer.sealed_code_bytes() + one_layer.sealed_scale_bytes());
+  const uint64_t seq_bytes =
+      static_cast<uint64_t>(counts.hot) * one_layer.hot_block_bytes() +
+      static_cast<uint64_t>(counts.sealed) * one_layer.sealed_block_bytes();
   const uint64_t layer_bytes = seq_bytes * static_cast<uint64_t>(options.n_seqs);
   attention.shape.n_layers = layers_to_read(options.read_bytes_min, layer_bytes);
 
@@ -123,9 +120,11 @@ Result<void> DeviceCase::fill() {
   TQ_TRY(
       repeat(arena_.codes(0, first), bytes.codes, std::as_bytes(std::span(words)), stream_.get()));
   if (bytes.scales > 0) {
-    const std::vector<uint8_t> scales = make_scales(arena_.layout(), rng);
+    const std::vector<uint8_t> scales = make_scales(rng);
     TQ_TRY(repeat(reinterpret_cast<std::byte*>(arena_.scales(0, first)), bytes.scales,
                   std::as_bytes(std::span(scales)), stream_.get()));
+    TQ_TRY(repeat(reinterpret_cast<std::byte*>(arena_.exponents(0, first)), bytes.exponents,
+                  std::as_bytes(std::span(&kExponent, 1)), stream_.get()));
   }
   const auto kv_size =
       static_cast<size_t>(options_.n_seqs * options_.n_kv_heads * options_.head_dim);

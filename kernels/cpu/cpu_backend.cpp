@@ -47,7 +47,7 @@ class CpuBackend final : public PagedAttention {
 
   std::string_view name() const noexcept override { return kernels_.name; }
   const quant::BlockLayout& layout() const noexcept override { return store_.layout(); }
-  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes); }
+  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes, map_region); }
   Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override;
   Result<void> append(const AppendCall& call) override;
   Result<void> seal(const SealCall& call) override;
@@ -119,10 +119,8 @@ CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& option
 Result<const AttnPlan*> CpuBackend::plan(const PagedBatch& batch, const KvArena& arena) {
   TQ_TRY(check_arena(layout(), &arena));
   TQ_TRY(check_batch(batch, arena, written_));
-  plan_.build(batch, {.block_tokens = layout().block_tokens(),
-                      .n_kv_heads = layout().shape().n_kv_heads,
-                      .group = group(),
-                      .n_threads = pool_.n_threads()});
+  plan_.build(batch,
+              {.layout = &layout(), .group = group(), .n_threads = pool_.n_threads()});
   split_states_.reserve(plan_.n_split_states(), kQueriesMax);
   return &plan_;
 }
@@ -201,15 +199,16 @@ bool CpuBackend::seal_item(const SealCall& call, int item) const noexcept {
   const std::byte* const hot = call.arena->hot(layer, call.hot);
   std::byte* const codes = call.arena->codes(layer, call.sealed);
   uint8_t* const scales = call.arena->scales(layer, call.sealed);
+  uint8_t* const exponents = call.arena->exponents(layer, call.sealed);
   const SealTile k{.hot = hot + l.hot_k(head, tile),
                    .sealed = codes + l.sealed_k(head, tile),
                    .scales = store_.k_codec() ? scales + l.k_scales(head, tile) : nullptr,
-                   .exponent = store_.k_codec() ? scales + l.k_exponent(head, tile) : nullptr,
+                   .exponent = store_.k_codec() ? exponents + l.k_exponent(head, tile) : nullptr,
                    .is_key = true};
   const SealTile v{.hot = hot + l.hot_v(head, tile),
                    .sealed = codes + l.sealed_v(head, tile),
                    .scales = store_.v_codec() ? scales + l.v_scales(head, tile) : nullptr,
-                   .exponent = store_.v_codec() ? scales + l.v_exponent(head, tile) : nullptr,
+                   .exponent = store_.v_codec() ? exponents + l.v_exponent(head, tile) : nullptr,
                    .is_key = false};
   return seal_tile(k, store_.k_codec()) && seal_tile(v, store_.v_codec());
 }
@@ -270,13 +269,15 @@ KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
   if (call.arena->sizes().sealed_blocks > 0) {
     kv.codes = call.arena->codes(call.layer, BlockId{0});
     kv.scales = call.arena->scales(call.layer, BlockId{0});
+    kv.exponents = call.arena->exponents(call.layer, BlockId{0});
   }
-  kv.codes_stride = l.sealed_code_bytes();
-  kv.scales_stride = l.sealed_scale_bytes();
+  kv.codes_stride = l.code_part_bytes();
+  kv.scales_stride = l.scale_part_bytes();
+  kv.exponents_stride = l.exponent_part_bytes();
   if (call.arena->sizes().hot_blocks > 0) kv.hot = call.arena->hot(call.layer, BlockId{0});
-  kv.hot_stride = l.hot_bytes();
-  kv.sealed_ids = plan_.sealed_ids() + batch.sealed_indptr[s];
-  kv.hot_ids = plan_.hot_ids() + batch.hot_indptr[s];
+  kv.hot_stride = l.hot_part_bytes();
+  kv.sealed_parts = plan_.sealed_parts() + batch.sealed_indptr[s];
+  kv.hot_parts = plan_.hot_parts() + batch.hot_indptr[s];
   kv.sealed_first = plan_.sealed_first() + batch.sealed_indptr[s];
   kv.hot_first = batch.hot_first.data() + batch.hot_indptr[s];
   kv.tiles_per_block = l.n_tiles();

@@ -21,10 +21,12 @@ void release(std::byte* region) {
   munmap(base, bytes);
 }
 
+}  // namespace
+
 // Pages of an anonymous mapping are zero. A page of padding follows, so that a kernel that reads
 // ahead by a vector stays inside.
-Result<KvArena::Region> map_region(std::string_view what, uint64_t region_bytes) {
-  const uint64_t bytes = region_bytes + 2 * kHeaderBytes;
+Result<KvArena::Region> map_region(std::string_view what, uint64_t n_bytes) {
+  const uint64_t bytes = n_bytes + 2 * kHeaderBytes;
   void* const base =
       mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (base == MAP_FAILED) {
@@ -37,19 +39,6 @@ Result<KvArena::Region> map_region(std::string_view what, uint64_t region_bytes)
   const size_t length = bytes;
   std::memcpy(base, &length, sizeof length);
   return KvArena::Region(static_cast<std::byte*>(base) + kHeaderBytes, release);
-}
-
-}  // namespace
-
-Result<KvArena> allocate_arena(const quant::BlockLayout& layout, PoolSizes sizes) {
-  if (sizes.hot_blocks < 0 || sizes.sealed_blocks < 0) {
-    return Error{Code::kInvalidArgument, "a pool cannot have a negative number of blocks", "sizes"};
-  }
-  const ArenaBytes parts = arena_parts(layout, sizes);
-  TQ_ASSIGN(KvArena::Region hot, map_region("hot blocks", parts.hot));
-  TQ_ASSIGN(KvArena::Region codes, map_region("sealed blocks", parts.codes));
-  TQ_ASSIGN(KvArena::Region scales, map_region("scales", parts.scales));
-  return KvArena(layout, sizes, std::move(hot), std::move(codes), std::move(scales));
 }
 
 }  // namespace tq::kernels::cpu

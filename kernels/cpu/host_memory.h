@@ -2,12 +2,15 @@
 // Large zeroed regions of ordinary memory for the CPU backends, in huge pages where the system
 // gives them. Any thread.
 
+#include <cstdint>
+#include <string_view>
+
 #include "config/result.h"
 #include "kernels/kv_arena.h"
 
 namespace tq::kernels::cpu {
 
-// Both pools of `layout`, allocated and zeroed. An error names the bytes that could not be had.
-Result<KvArena> allocate_arena(const quant::BlockLayout& layout, PoolSizes sizes);
+// `what` it is for is part of the error, which names the bytes that could not be had.
+Result<KvArena::Region> map_region(std::string_view what, uint64_t n_bytes);
 
 }  // namespace tq::kernels::cpu

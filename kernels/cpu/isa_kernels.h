@@ -33,24 +33,26 @@ constexpr float scale_unit(int book_bits) {
 // One half (K or V) of one KV head in a block: where its tiles lie and how they are coded.
 struct HalfView {
   int bits = 16;      // 16, 8, 4, 3 or 2
-  size_t offset = 0;  // bytes from the block's start to tile 0
+  size_t offset = 0;  // bytes from the part of KV head 0 to tile 0
   size_t tile_bytes = 0;
-  size_t scale_offset = 0;         // bytes from the scales' start to those of tile 0
+  size_t scale_offset = 0;         // the same in the array of scales
   size_t scale_bytes = 0;          // of a tile: [n_groups][32 tokens], quant/block_layout.h
-  size_t exponent_offset = 0;      // bytes from the scales' start to the exponent of tile 0
+  size_t exponent_offset = 0;      // and in that of exponents
   const int8_t* levels = nullptr;  // [book][2^bits]; null for 16 and 8 bits
 };
 
 // The tiles of one sequence in one layer for one KV head: sealed blocks first, then hot ones.
 struct KvView {
-  const std::byte* codes = nullptr;  // the layer's first sealed block
-  size_t codes_stride = 0;           // bytes from block to block
+  const std::byte* codes = nullptr;  // the layer's parts of sealed blocks
+  size_t codes_stride = 0;           // bytes from part to part
   const uint8_t* scales = nullptr;
-  size_t scales_stride = 0;  // bytes
+  size_t scales_stride = 0;
+  const uint8_t* exponents = nullptr;
+  size_t exponents_stride = 0;
   const std::byte* hot = nullptr;
   size_t hot_stride = 0;
-  const int32_t* sealed_ids = nullptr;
-  const int32_t* hot_ids = nullptr;
+  const int32_t* sealed_parts = nullptr;  // of each block, that of KV head 0
+  const int32_t* hot_parts = nullptr;
   const int32_t* sealed_first = nullptr;  // position of each block's slot 0
   const int32_t* hot_first = nullptr;
   int n_sealed_tiles = 0;

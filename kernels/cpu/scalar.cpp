@@ -59,7 +59,7 @@ class Scalar final : public PagedAttention {
   std::string_view name() const noexcept override { return "scalar"; }
   const quant::BlockLayout& layout() const noexcept override { return store_.layout(); }
 
-  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes); }
+  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes, map_region); }
 
   Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override {
     TQ_TRY(check_arena(layout(), &arena));
@@ -77,7 +77,7 @@ class Scalar final : public PagedAttention {
   size_t size() const noexcept { return static_cast<size_t>(dim()); }
 
   Token hot_token(const std::byte* block, int kv_head, int slot) const;
-  Token sealed_token(const std::byte* codes, const uint8_t* scales, int kv_head, int slot) const;
+  Token sealed_token(const SealedBlock& block, int kv_head, int slot) const;
   std::vector<Token> visible_tokens(const AttendCall& call,
                                     size_t s,
                                     int kv_head,
@@ -121,9 +121,7 @@ Result<void> Scalar::seal(const SealCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_TRY(check_seal(call));
   for (LayerIdx layer = 0; layer < layout().shape().n_layers; ++layer) {
-    TQ_TRY(store_.seal_layer(call.arena->hot(layer, call.hot),
-                             call.arena->codes(layer, call.sealed),
-                             call.arena->scales(layer, call.sealed)));
+    TQ_TRY(store_.seal_layer(call.arena->hot(layer, call.hot), {*call.arena, layer, call.sealed}));
   }
   return {};
 }
@@ -141,12 +139,9 @@ Token Scalar::hot_token(const std::byte* block, int kv_head, int slot) const {
   return token;
 }
 
-Token Scalar::sealed_token(const std::byte* codes,
-                           const uint8_t* scales,
-                           int kv_head,
-                           int slot) const {
-  const std::byte* const k = codes + layout().sealed_k(kv_head, slot / kTileTokens);
-  const std::byte* const v = codes + layout().sealed_v(kv_head, slot / kTileTokens);
+Token Scalar::sealed_token(const SealedBlock& block, int kv_head, int slot) const {
+  const std::byte* const k = block.codes + layout().sealed_k(kv_head, slot / kTileTokens);
+  const std::byte* const v = block.codes + layout().sealed_v(kv_head, slot / kTileTokens);
   const int t = slot % kTileTokens;
   std::vector<uint16_t> k_entries(size()), v_entries(size());
   for (int j = 0; j < dim(); ++j) {
@@ -167,11 +162,11 @@ Token Scalar::sealed_token(const std::byte* codes,
   };
   const int tile = slot / kTileTokens;
   return {decode(store_.k_codec(), k_entries,
-                 store_.k_codec() ? scales + layout().k_scales(kv_head, tile) : nullptr,
-                 store_.k_codec() ? scales[layout().k_exponent(kv_head, tile)] : uint8_t{0}),
+                 store_.k_codec() ? block.scales + layout().k_scales(kv_head, tile) : nullptr,
+                 store_.k_codec() ? block.exponents[layout().k_exponent(kv_head, tile)] : uint8_t{0}),
           decode(store_.v_codec(), v_entries,
-                 store_.v_codec() ? scales + layout().v_scales(kv_head, tile) : nullptr,
-                 store_.v_codec() ? scales[layout().v_exponent(kv_head, tile)] : uint8_t{0})};
+                 store_.v_codec() ? block.scales + layout().v_scales(kv_head, tile) : nullptr,
+                 store_.v_codec() ? block.exponents[layout().v_exponent(kv_head, tile)] : uint8_t{0})};
 }
 
 std::vector<Token> Scalar::visible_tokens(const AttendCall& call,
@@ -186,8 +181,7 @@ std::vector<Token> Scalar::visible_tokens(const AttendCall& call,
   for (int32_t i = batch.sealed_indptr[s]; i < batch.sealed_indptr[s + 1]; ++i) {
     const BlockId block = batch.sealed_blocks[static_cast<size_t>(i)];
     for (int slot = 0; slot < block_tokens; ++slot) {
-      tokens.push_back(sealed_token(call.arena->codes(call.layer, block),
-                                    call.arena->scales(call.layer, block), kv_head, slot));
+      tokens.push_back(sealed_token({*call.arena, call.layer, block}, kv_head, slot));
       tokens.back().position = sealed_first[static_cast<size_t>(i - batch.sealed_indptr[s])] + slot;
     }
   }

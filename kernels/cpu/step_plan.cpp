@@ -9,17 +9,22 @@
 namespace tq::kernels::cpu {
 namespace {
 
-void copy_ids(std::span<const BlockId> from, std::vector<int32_t>& to) {
-  to.resize(from.size());
-  std::transform(from.begin(), from.end(), to.begin(), [](BlockId id) { return raw(id); });
+void find_parts(const quant::BlockLayout& layout,
+                std::span<const BlockId> blocks,
+                std::vector<int32_t>& parts) {
+  parts.resize(blocks.size());
+  std::transform(blocks.begin(), blocks.end(), parts.begin(), [&](BlockId block) {
+    return static_cast<int32_t>(layout.part(raw(block)));
+  });
 }
 
 }  // namespace
 
 void StepPlan::build(const PagedBatch& batch, const StepGeometry& geometry) {
   batch_ = batch;
-  copy_ids(batch.hot_blocks, hot_ids_);
-  copy_ids(batch.sealed_blocks, sealed_ids_);
+  const int block_tokens = geometry.layout->block_tokens();
+  find_parts(*geometry.layout, batch.hot_blocks, hot_parts_);
+  find_parts(*geometry.layout, batch.sealed_blocks, sealed_parts_);
   sealed_first_.clear();
   items_.clear();
   splits_.clear();
@@ -27,8 +32,8 @@ void StepPlan::build(const PagedBatch& batch, const StepGeometry& geometry) {
   n_split_states_ = 0;
   work_ = 0;
   for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
-    sealed_positions(batch, s, geometry.block_tokens, sealed_first_);
-    place_tokens(s, geometry.block_tokens);
+    sealed_positions(batch, s, block_tokens, sealed_first_);
+    place_tokens(s, block_tokens);
     add_items(s, geometry);
   }
 }
@@ -58,12 +63,12 @@ void StepPlan::add_items(size_t s, const StepGeometry& geometry) {
   for (int32_t row = 0; row < n_rows; row += rows_per_item) {
     const int32_t n = std::min(rows_per_item, n_rows - row);
     const int32_t n_tiles = tiles_until(batch_, s, int64_t{batch_.first_position[s]} + row + n - 1,
-                                        geometry.block_tokens);
+                                        geometry.layout->block_tokens());
     const int32_t n_parts = (n_tiles + kPartTiles - 1) / kPartTiles;
-    work_ += int64_t{n_tiles} * n * geometry.group * geometry.n_kv_heads;
+    work_ += int64_t{n_tiles} * n * geometry.group * geometry.layout->shape().n_kv_heads;
     // A prefill has items enough; the parts of a decode's single row are what threads can share.
     const bool split = geometry.n_threads > 1 && n_rows <= rows_per_item && n_parts > 1;
-    for (int32_t kv_head = 0; kv_head < geometry.n_kv_heads; ++kv_head) {
+    for (int32_t kv_head = 0; kv_head < geometry.layout->shape().n_kv_heads; ++kv_head) {
       AttnItem item{.seq = static_cast<int32_t>(s),
                     .kv_head = kv_head,
                     .row = row,

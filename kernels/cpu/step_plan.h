@@ -45,8 +45,7 @@ struct TokenRun {
 };
 
 struct StepGeometry {
-  int block_tokens = 0;
-  int n_kv_heads = 0;
+  const quant::BlockLayout* layout = nullptr;
   int group = 0;  // query heads per KV head
   int n_threads = 1;
 };
@@ -62,9 +61,9 @@ class StepPlan final : public AttnPlan {
   int n_split_states() const noexcept { return n_split_states_; }
   std::span<const TokenRun> runs() const noexcept { return runs_; }
 
-  // Ids as plain integers, for the kernels.
-  const int32_t* hot_ids() const noexcept { return hot_ids_.data(); }
-  const int32_t* sealed_ids() const noexcept { return sealed_ids_.data(); }
+  // Of the batch's blocks, quant::BlockLayout::part().
+  const int32_t* hot_parts() const noexcept { return hot_parts_.data(); }
+  const int32_t* sealed_parts() const noexcept { return sealed_parts_.data(); }
   const int32_t* sealed_first() const noexcept { return sealed_first_.data(); }  // positions
   // Work of an attend() call, in tiles x queries: too little is not worth waking a thread.
   int64_t work() const noexcept { return work_; }
@@ -77,8 +76,8 @@ class StepPlan final : public AttnPlan {
   std::vector<AttnItem> items_;
   std::vector<SplitGroup> splits_;
   std::vector<TokenRun> runs_;
-  std::vector<int32_t> hot_ids_;
-  std::vector<int32_t> sealed_ids_;
+  std::vector<int32_t> hot_parts_;
+  std::vector<int32_t> sealed_parts_;
   std::vector<int32_t> sealed_first_;
   int n_split_states_ = 0;
   int64_t work_ = 0;

@@ -144,9 +144,7 @@ void StoreCodec::append_token(std::byte* hot_block,
   }
 }
 
-Result<void> StoreCodec::seal_layer(const std::byte* hot_block,
-                                    std::byte* codes,
-                                    uint8_t* scales) const {
+Result<void> StoreCodec::seal_layer(const std::byte* hot_block, const SealedBlock& sealed) const {
   const quant::BlockLayout& l = layout_;
   const auto half = [&](bool is_key, int head, int tile) {
     TileSeal seal{.codec = is_key ? k_codec() : v_codec(),
@@ -155,10 +153,10 @@ Result<void> StoreCodec::seal_layer(const std::byte* hot_block,
                   .from = is_key ? l.hot_k_tile() : l.hot_v_tile(),
                   .to = is_key ? l.sealed_k_tile() : l.sealed_v_tile(),
                   .hot = hot_block + (is_key ? l.hot_k(head, tile) : l.hot_v(head, tile)),
-                  .sealed = codes + (is_key ? l.sealed_k(head, tile) : l.sealed_v(head, tile))};
+                  .sealed = sealed.codes + (is_key ? l.sealed_k(head, tile) : l.sealed_v(head, tile))};
     if (seal.codec == nullptr) return seal;
-    seal.scales = scales + (is_key ? l.k_scales(head, tile) : l.v_scales(head, tile));
-    seal.exponent = scales + (is_key ? l.k_exponent(head, tile) : l.v_exponent(head, tile));
+    seal.scales = sealed.scales + (is_key ? l.k_scales(head, tile) : l.v_scales(head, tile));
+    seal.exponent = sealed.exponents + (is_key ? l.k_exponent(head, tile) : l.v_exponent(head, tile));
     return seal;
   };
   for (int head = 0; head < l.shape().n_kv_heads; ++head) {

@@ -17,6 +17,18 @@
 
 namespace tq::kernels::cpu {
 
+// A sealed block in one layer: KvArena's pointers to it.
+struct SealedBlock {
+  std::byte* codes = nullptr;
+  uint8_t* scales = nullptr;
+  uint8_t* exponents = nullptr;
+
+  SealedBlock(const KvArena& arena, LayerIdx layer, BlockId block)
+      : codes(arena.codes(layer, block)),
+        scales(arena.scales(layer, block)),
+        exponents(arena.exponents(layer, block)) {}
+};
+
 class StoreCodec {
  public:
   static Result<StoreCodec> create(const AttentionOptions& options);
@@ -28,7 +40,7 @@ class StoreCodec {
   const quant::RowCodec* k_codec() const noexcept { return k_codec_ ? &*k_codec_ : nullptr; }
   const quant::RowCodec* v_codec() const noexcept { return v_codec_ ? &*v_codec_ : nullptr; }
 
-  // Writes one token's rows of all KV heads into `slot` of a hot block's layer.
+  // Writes one token's rows of all KV heads into `slot` of a hot block, at its start in a layer.
   // k, v [n_kv_heads, head_dim], not rotated.
   void append_token(std::byte* hot_block,
                     int slot,
@@ -36,7 +48,7 @@ class StoreCodec {
                     std::span<const float> v) const noexcept;
 
   // Codes all rows of one layer of a full hot block. kInternal where a row holds NaN or infinity.
-  Result<void> seal_layer(const std::byte* hot_block, std::byte* codes, uint8_t* scales) const;
+  Result<void> seal_layer(const std::byte* hot_block, const SealedBlock& sealed) const;
 
  private:
   StoreCodec(const quant::BlockLayout& layout) : layout_(layout) {}

@@ -21,17 +21,19 @@ inline TileRef find_tile(const KvView& kv, int tile) {
   const auto in_block = static_cast<size_t>(index % kv.tiles_per_block);
   const HalfView& k = sealed ? kv.sealed_k : kv.hot_k;
   const HalfView& v = sealed ? kv.sealed_v : kv.hot_v;
-  const auto id = static_cast<size_t>(sealed ? kv.sealed_ids[block] : kv.hot_ids[block]);
+  const auto part = static_cast<size_t>(sealed ? kv.sealed_parts[block] : kv.hot_parts[block]);
   const std::byte* const base =
-      sealed ? kv.codes + id * kv.codes_stride : kv.hot + id * kv.hot_stride;
-  const uint8_t* const scales = sealed ? kv.scales + id * kv.scales_stride : nullptr;
+      sealed ? kv.codes + part * kv.codes_stride : kv.hot + part * kv.hot_stride;
+  const uint8_t* const scales = sealed ? kv.scales + part * kv.scales_stride : nullptr;
+  const uint8_t* const exponents =
+      sealed ? kv.exponents + part * kv.exponents_stride : nullptr;
   const int32_t* const first = sealed ? kv.sealed_first : kv.hot_first;
   return {base + k.offset + in_block * k.tile_bytes,
           base + v.offset + in_block * v.tile_bytes,
           k.bits == 16 ? nullptr : scales + k.scale_offset + in_block * k.scale_bytes,
           v.bits == 16 ? nullptr : scales + v.scale_offset + in_block * v.scale_bytes,
-          k.bits == 16 ? nullptr : scales + k.exponent_offset + in_block,
-          v.bits == 16 ? nullptr : scales + v.exponent_offset + in_block,
+          k.bits == 16 ? nullptr : exponents + k.exponent_offset + in_block,
+          v.bits == 16 ? nullptr : exponents + v.exponent_offset + in_block,
           first[block] + static_cast<int64_t>(in_block) * kTile};
 }
 

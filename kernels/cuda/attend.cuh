@@ -32,12 +32,11 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   const LanePlace v(store.sealed_v, queries.kv_head, Codes<kVBits>::first_load(lane, 4 * kDim),
                     Values::first_scale(lane));
   const int32_t n_before = p.step.sealed_indptr[queries.seq];
-  const int32_t* const ids = p.step.sealed_blocks + n_before;
+  const int32_t* const blocks = p.step.sealed_blocks + n_before;
   Cursor at(first, store.tiles_per_block);
-  const std::byte* codes = block_start(store.codes, ids[at.block], store.codes_stride);
-  const uint8_t* scales = block_start(store.scales, ids[at.block], store.scales_stride);
+  BlockPlace place = sealed_block(store, blocks[at.block]);
   Keys keys;
-  k.load(keys, codes, scales, at.in_block, lane);
+  k.load(keys, place, at.in_block, lane);
   Table<kKBits> books[kBooksMax] = {};
 #pragma unroll
   for (int book = 0; book < 1 << key_book_bits(kKBits); ++book) {
@@ -48,27 +47,26 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   q.load(q_row, p.scale_log2, lane);
   for (;;) {
     Values values;
-    if constexpr (kEarly) v.load(values, codes, scales, at.in_block, lane);
+    if constexpr (kEarly) v.load(values, place, at.in_block, lane);
     const int block = at.block, in_block = at.in_block;
     at.advance();
     const bool more = at.tile < end;
-    const int next = more ? ids[at.block] : 0;
+    const int next = more ? blocks[at.block] : 0;
     Scores scores;
     score_tile(keys, q, books, lane, scores);
     if constexpr (kBiased) {
       const int position = p.step.sealed_first[n_before + block] + kTile * in_block;
       add_bias<kDim>(p, queries.kv_head, position, lane, scores);
     }
-    if constexpr (!kEarly) v.load(values, codes, scales, in_block, lane);
+    if constexpr (!kEarly) v.load(values, place, in_block, lane);
     weigh(scores, sums);
     if (more) {
-      codes = block_start(store.codes, next, store.codes_stride);
-      scales = block_start(store.scales, next, store.scales_stride);
-      if constexpr (kEarly) k.load(keys, codes, scales, at.in_block, lane);
+      place = sealed_block(store, next);
+      if constexpr (kEarly) k.load(keys, place, at.in_block, lane);
     }
     sum_tile(values, scores, v_table, kTile, lane, sums);
     if (!more) break;
-    if constexpr (!kEarly) k.load(keys, codes, scales, at.in_block, lane);
+    if constexpr (!kEarly) k.load(keys, place, at.in_block, lane);
   }
 }
 
@@ -104,13 +102,12 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   KeyQueries<16, kDim, kQueries> q;
   q.load(q_row, p.scale_log2, lane);
   for (Cursor at(first, store.tiles_per_block); at.tile < end; at.advance()) {
-    const std::byte* const block =
-        block_start(store.hot, step.hot_blocks[hot + at.block], store.hot_stride);
+    const BlockPlace block = hot_block(store, step.hot_blocks[hot + at.block]);
     const int start = step.hot_first[hot + at.block] + kTile * at.in_block;
     KeyTile<16, kDim, kQueries> keys;
     ValueTile<16, kDim> values;
-    k.load(keys, block, nullptr, at.in_block, lane);
-    v.load(values, block, nullptr, at.in_block, lane);
+    k.load(keys, block, at.in_block, lane);
+    v.load(values, block, at.in_block, lane);
     Scores scores;
     score_tile(keys, q, none, lane, scores);
     if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);

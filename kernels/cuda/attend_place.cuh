@@ -19,6 +19,26 @@ __device__ constexpr bool reaches(int step, int dim) {
   return kDim % 32 == 0 || 32 * step + dim < kDim;
 }
 
+// The start of a block. The product is of 32-bit numbers: parts and strides are below 2^32.
+struct BlockPlace {
+  const std::byte* words;
+  const uint8_t* scales;  // as exponents, null for hot blocks
+  const uint8_t* exponents;
+
+  template <class T>
+  __device__ static __forceinline__ T* start(T* pool, int part, size_t stride) {
+    return pool + static_cast<uint64_t>(static_cast<uint32_t>(part)) * static_cast<uint32_t>(stride);
+  }
+};
+__device__ __forceinline__ BlockPlace sealed_block(const StoreView& store, int part) {
+  return {BlockPlace::start(store.codes, part, store.codes_stride),
+          BlockPlace::start(store.scales, part, store.scales_stride),
+          BlockPlace::start(store.exponents, part, store.exponents_stride)};
+}
+__device__ __forceinline__ BlockPlace hot_block(const StoreView& store, int part) {
+  return {BlockPlace::start(store.hot, part, store.hot_stride), nullptr, nullptr};
+}
+
 // Where a lane finds its part of a KV head's tiles, from the start of a block.
 struct LanePlace {
   uint32_t words;
@@ -38,13 +58,13 @@ struct LanePlace {
 
   template <class Tile>
   __device__ __forceinline__ void load(Tile& tile,
-                                       const std::byte* block,
-                                       const uint8_t* block_scales,
+                                       const BlockPlace& block,
                                        int in_block,
                                        int lane) const {
     const auto at = static_cast<uint32_t>(in_block);
-    tile.load(block + (words + at * tile_bytes), block_scales + (scales + at * scale_tile_bytes),
-              block_scales + (exponent + at), lane);
+    tile.load(block.words + (words + at * tile_bytes),
+              block.scales + (scales + at * scale_tile_bytes), block.exponents + (exponent + at),
+              lane);
   }
 };
 
@@ -60,12 +80,6 @@ struct Bf16Tile {
     at = first;
   }
 };
-
-// The start of a block: ids and strides are below 2^32, which makes it one multiplication.
-template <class T>
-__device__ __forceinline__ T* block_start(T* pool, int id, size_t stride) {
-  return pool + static_cast<uint64_t>(static_cast<uint32_t>(id)) * static_cast<uint32_t>(stride);
-}
 
 // A warp's place in the list of a sequence's blocks; it takes every kAttendWarps-th tile.
 struct Cursor {

@@ -70,17 +70,15 @@ __global__ void __launch_bounds__(kRowThreads, kDim > 128 ? 2 : 3)
     __syncthreads();  // every warp is done with the last one
     int start = 0;    // position of the tile's first token; sealed ones are seen by all
     if (at < n_sealed) {
-      const int id = sealed[at / store.tiles_per_block];
-      decode_sealed<kDim>(store, block_start(store.codes, id, store.codes_stride),
-                          block_start(store.scales, id, store.scales_stride), queries.kv_head,
-                          at % store.tiles_per_block, tile);
+      const BlockPlace block = sealed_block(store, sealed[at / store.tiles_per_block]);
+      decode_sealed<kDim>(store, block, queries.kv_head, at % store.tiles_per_block, tile);
     } else {
       const int in_hot = at - n_sealed;
       const int block = step.hot_indptr[seq] + in_hot / store.tiles_per_block;
       const int in_block = in_hot % store.tiles_per_block;
       start = step.hot_first[block] + kTile * in_block;
-      copy_hot<kDim>(store, block_start(store.hot, step.hot_blocks[block], store.hot_stride),
-                     queries.kv_head, in_block, n_written - start, tile);
+      copy_hot<kDim>(store, hot_block(store, step.hot_blocks[block]), queries.kv_head, in_block,
+                     n_written - start, tile);
     }
     __syncthreads();
     if (idle || (at >= n_sealed && start > last_position)) continue;

@@ -70,19 +70,6 @@ class Plan final : public AttnPlan {
   Cut without_rows;
 };
 
-Result<KvArena> make_arena(const quant::BlockLayout& layout,
-                           PoolSizes sizes,
-                           Result<KvArena::Region> (*allocate)(std::string_view, uint64_t)) {
-  if (sizes.hot_blocks < 0 || sizes.sealed_blocks < 0) {
-    return Error{Code::kInvalidArgument, "a pool cannot have a negative number of blocks", "sizes"};
-  }
-  const ArenaBytes parts = arena_parts(layout, sizes);
-  TQ_ASSIGN(KvArena::Region hot, allocate("hot blocks", parts.hot));
-  TQ_ASSIGN(KvArena::Region codes, allocate("sealed blocks", parts.codes));
-  TQ_ASSIGN(KvArena::Region scales, allocate("scales", parts.scales));
-  return KvArena(layout, sizes, std::move(hot), std::move(codes), std::move(scales));
-}
-
 class CudaBackend final : public DeviceAttention {
  public:
   CudaBackend(const AttentionOptions& options, cpu::StoreCodec store, Stream stream)
@@ -224,12 +211,12 @@ Result<KeyBiasView> CudaBackend::view_of(const KeyBias* bias) const {
 }
 
 Result<KvArena> CudaBackend::allocate(PoolSizes sizes) {
-  return make_arena(layout(), sizes, allocate_device);
+  return kernels::allocate_arena(layout(), sizes, allocate_device);
 }
 
 Result<KvArena> CudaBackend::allocate_host(PoolSizes sizes) {
-  return make_arena(layout(), sizes,
-                    [](std::string_view, uint64_t n_bytes) { return allocate_pinned(n_bytes); });
+  return kernels::allocate_arena(
+      layout(), sizes, [](std::string_view, uint64_t n_bytes) { return allocate_pinned(n_bytes); });
 }
 
 Result<void> CudaBackend::grow(Buffer& buffer, std::string_view what, uint64_t n_bytes) {
@@ -261,7 +248,7 @@ Result<const AttnPlan*> CudaBackend::plan(const PagedBatch& batch, const KvArena
   TQ_TRY(check_arena(layout(), &arena));
   TQ_TRY(check_batch(batch, arena, written_));
   plan_.value = batch;
-  upload_.build(batch, layout().block_tokens());
+  upload_.build(batch, layout());
   AttendGeometry geometry{.block_tokens = layout().block_tokens(),
                           .n_kv_heads = view_.n_kv_heads,
                           .group = options_.n_heads / view_.n_kv_heads};
@@ -301,14 +288,17 @@ Result<void> CudaBackend::seal(const SealCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_TRY(check_seal(call));
   const PoolSizes sizes = call.arena->sizes();
+  const auto n_hot = static_cast<size_t>(layout().pool_parts(sizes.hot_blocks));
+  const auto n_sealed = static_cast<size_t>(layout().pool_parts(sizes.sealed_blocks));
   return launch_seal(
       {.store = in_layer(view_, *call.arena, 0),
-       .hot_layer_stride = static_cast<size_t>(sizes.hot_blocks) * view_.hot_stride,
-       .codes_layer_stride = static_cast<size_t>(sizes.sealed_blocks) * view_.codes_stride,
-       .scales_layer_stride = static_cast<size_t>(sizes.sealed_blocks) * view_.scales_stride,
+       .hot_layer_stride = n_hot * view_.hot_stride,
+       .codes_layer_stride = n_sealed * view_.codes_stride,
+       .scales_layer_stride = n_sealed * view_.scales_stride,
+       .exponents_layer_stride = n_sealed * view_.exponents_stride,
        .n_layers = layout().shape().n_layers,
-       .hot = raw(call.hot),
-       .sealed = raw(call.sealed),
+       .hot = part_of(layout(), call.hot),
+       .sealed = part_of(layout(), call.sealed),
        .k = k_codec_,
        .v = v_codec_,
        .bad = &bad()},
@@ -378,8 +368,10 @@ Result<std::unique_ptr<DeviceAttention>> make_device_attention(const AttentionOp
                                                                Stream stream) {
   TQ_TRY(check_options(options));
   TQ_ASSIGN(cpu::StoreCodec store, cpu::StoreCodec::create(options));
-  if (store.layout().hot_bytes() > std::numeric_limits<uint32_t>::max()) {
-    return Error{Code::kUnsupported, "a block's layer exceeds 4 GiB", "block_tokens"};
+  const quant::BlockLayout& layout = store.layout();
+  const auto slab_bytes = static_cast<uint64_t>(layout.pool_parts(1)) * layout.hot_part_bytes();
+  if (slab_bytes > std::numeric_limits<uint32_t>::max()) {
+    return Error{Code::kUnsupported, "a layer of a slab of blocks exceeds 4 GiB", "block_tokens"};
   }
   auto backend = std::make_unique<CudaBackend>(options, std::move(store), stream);
   TQ_TRY(backend->prepare());

@@ -34,29 +34,27 @@ struct FoundTile {
 };
 
 __device__ __forceinline__ FoundTile find_tile(const HalfView& half,
-                                               const std::byte* block,
-                                               const uint8_t* block_scales,
+                                               const BlockPlace& block,
                                                int kv_head,
                                                int in_block) {
   FoundTile found;
-  LanePlace(half, kv_head, 0, 0).load(found, block, block_scales, in_block, 0);
+  LanePlace(half, kv_head, 0, 0).load(found, block, in_block, 0);
   return found;
 }
 
 // A sealed tile.
 template <int kDim>
 __device__ __forceinline__ void decode_sealed(const StoreView& store,
-                                              const std::byte* block,
-                                              const uint8_t* block_scales,
+                                              const BlockPlace& block,
                                               int kv_head,
                                               int in_block,
                                               DecodedTile<kDim>& tile) {
   for_bits(store.sealed_k.bits, [&]<int kBits>() {
-    const FoundTile k = find_tile(store.sealed_k, block, block_scales, kv_head, in_block);
+    const FoundTile k = find_tile(store.sealed_k, block, kv_head, in_block);
     decode_keys<kBits>(store.sealed_k, k.words, k.scales, kBits == 16 ? 0 : *k.exponent, tile);
   });
   for_bits(store.sealed_v.bits, [&]<int kBits>() {
-    const FoundTile v = find_tile(store.sealed_v, block, block_scales, kv_head, in_block);
+    const FoundTile v = find_tile(store.sealed_v, block, kv_head, in_block);
     decode_values<kBits>(store.sealed_v, v.words, v.scales, kBits == 16 ? 0 : *v.exponent, kTile,
                          tile);
   });
@@ -65,14 +63,14 @@ __device__ __forceinline__ void decode_sealed(const StoreView& store,
 // A hot tile, of which n_tokens have been written.
 template <int kDim>
 __device__ __forceinline__ void copy_hot(const StoreView& store,
-                                         const std::byte* block,
+                                         const BlockPlace& block,
                                          int kv_head,
                                          int in_block,
                                          int n_tokens,
                                          DecodedTile<kDim>& tile) {
-  decode_keys<16>(store.hot_k, find_tile(store.hot_k, block, nullptr, kv_head, in_block).words,
+  decode_keys<16>(store.hot_k, find_tile(store.hot_k, block, kv_head, in_block).words,
                   nullptr, 0, tile);
-  decode_values<16>(store.hot_v, find_tile(store.hot_v, block, nullptr, kv_head, in_block).words,
+  decode_values<16>(store.hot_v, find_tile(store.hot_v, block, kv_head, in_block).words,
                     nullptr, 0, n_tokens, tile);
 }
 

@@ -29,27 +29,30 @@ inline constexpr int kGroupHeadsMax = 16;  // query heads per KV head
 struct HalfView {
   int32_t bits = 16;      // 16, 8, 4, 3 or 2
   int32_t book_bits = 0;  // of a scale byte: quant::ScaleFormat
-  uint32_t offset = 0;    // from the block's start
+  uint32_t offset = 0;    // from the block's part of KV head 0
   uint32_t head_stride = 0;
   uint32_t tile_bytes = 0;
-  uint32_t scale_offset = 0;  // from the start of the block's scales; none at 16 bits
+  uint32_t scale_offset = 0;  // the same in the array of scales; none at 16 bits
   uint32_t scale_head_stride = 0;
   uint32_t scale_tile_bytes = 0;  // [n_groups][32 tokens]
-  uint32_t exponent_offset = 0;   // one byte per tile
+  uint32_t exponent_offset = 0;   // and in that of exponents, one byte per tile
   uint32_t exponent_head_stride = 0;
   // [book][2^bits] levels, four to a word; at 4 bits the two tables of attend_codes.cuh. Unused at
   // 16 and 8 bits.
   uint32_t tables[kLevelsMax / 4] = {};
 };
 
-// Both pools in one layer. A block's part lies at its id times the stride.
+// Both pools in one layer. Below, a block is known by its part of KV head 0 (quant/block_layout.h),
+// which lies at this index times the stride.
 struct StoreView {
   std::byte* hot = nullptr;
   std::byte* codes = nullptr;
   uint8_t* scales = nullptr;
+  uint8_t* exponents = nullptr;
   size_t hot_stride = 0;
   size_t codes_stride = 0;
   size_t scales_stride = 0;
+  size_t exponents_stride = 0;
   int32_t n_kv_heads = 0;
   int32_t head_dim = 0;
   int32_t tiles_per_block = 1;
@@ -122,6 +125,7 @@ struct SealParams {
   size_t hot_layer_stride = 0;
   size_t codes_layer_stride = 0;
   size_t scales_layer_stride = 0;
+  size_t exponents_layer_stride = 0;
   int32_t n_layers = 0;
   int32_t hot = 0;
   int32_t sealed = 0;

@@ -35,14 +35,17 @@ __device__ Tile tile_of(const SealParams& params, bool is_key, int head, int til
     return half.offset + static_cast<size_t>(head) * half.head_stride +
            static_cast<size_t>(tile) * half.tile_bytes;
   };
-  uint8_t* const scales = store.scales + layer * params.scales_layer_stride +
-                          static_cast<size_t>(params.sealed) * store.scales_stride;
+  const auto sealed = static_cast<size_t>(params.sealed);
+  uint8_t* const scales =
+      store.scales + layer * params.scales_layer_stride + sealed * store.scales_stride;
+  uint8_t* const exponents =
+      store.exponents + layer * params.exponents_layer_stride + sealed * store.exponents_stride;
   return {store.hot + layer * params.hot_layer_stride +
               static_cast<size_t>(params.hot) * store.hot_stride + at(from),
           store.codes + layer * params.codes_layer_stride +
-              static_cast<size_t>(params.sealed) * store.codes_stride + at(to),
+              sealed * store.codes_stride + at(to),
           scales + to.scale_offset + head * to.scale_head_stride + tile * to.scale_tile_bytes,
-          scales + to.exponent_offset + head * to.exponent_head_stride + tile};
+          exponents + to.exponent_offset + head * to.exponent_head_stride + tile};
 }
 
 __device__ float bf16_value(uint32_t bits) { return std::bit_cast<float>(bits << 16); }

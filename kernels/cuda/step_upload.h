@@ -10,13 +10,14 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/paged_batch.h"
+#include "quant/block_layout.h"
 
 namespace tq::kernels::cuda {
 
 class StepUpload {
  public:
   // `batch` has passed check_batch().
-  void build(const PagedBatch& batch, int32_t block_tokens);
+  void build(const PagedBatch& batch, const quant::BlockLayout& layout);
   // One more array; its place in the upload.
   template <class T>
   size_t add(std::span<const T> values) {
@@ -32,10 +33,11 @@ class StepUpload {
 
  private:
   static constexpr size_t kAlignment = 16;
-  void place_tokens(const PagedBatch& batch, size_t seq, int32_t block_tokens);
+  void place_tokens(const PagedBatch& batch, size_t seq, const quant::BlockLayout& layout);
 
   std::vector<std::byte> bytes_;
   std::vector<int32_t> sealed_first_;
+  std::vector<int32_t> parts_;  // scratch
   std::vector<TokenSlot> slots_;
   StepView shape_;  // counts only
   size_t token_indptr_ = 0, first_position_ = 0, hot_indptr_ = 0, hot_blocks_ = 0, hot_first_ = 0;

@@ -76,9 +76,10 @@ HalfView sealed_half(const cpu::StoreCodec& store, bool is_key) {
 StoreView make_store_view(const cpu::StoreCodec& store) {
   const quant::BlockLayout& layout = store.layout();
   StoreView view;
-  view.hot_stride = layout.hot_bytes();
-  view.codes_stride = layout.sealed_code_bytes();
-  view.scales_stride = layout.sealed_scale_bytes();
+  view.hot_stride = layout.hot_part_bytes();
+  view.codes_stride = layout.code_part_bytes();
+  view.scales_stride = layout.scale_part_bytes();
+  view.exponents_stride = layout.exponent_part_bytes();
   view.n_kv_heads = layout.shape().n_kv_heads;
   view.head_dim = layout.shape().head_dim;
   view.tiles_per_block = layout.n_tiles();
@@ -95,6 +96,7 @@ StoreView in_layer(StoreView view, const KvArena& arena, LayerIdx layer) {
   if (sizes.sealed_blocks > 0) {
     view.codes = arena.codes(layer, BlockId{0});
     view.scales = arena.scales(layer, BlockId{0});
+    view.exponents = arena.exponents(layer, BlockId{0});
   }
   return view;
 }

@@ -1,10 +1,13 @@
-// The arena: zeroed, aligned, laid out layer by layer, and an error where the memory cannot be had.
+// The arena: zeroed, aligned, a place for every part, and an error where the memory cannot be had.
 #include <catch2/catch.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "kernels/paged_attention.h"
+#include "tests/kernels/regions.h"
 
 namespace tq::kernels {
 namespace {
@@ -19,37 +22,38 @@ std::unique_ptr<PagedAttention> small_backend() {
 
 }  // namespace
 
-TEST_CASE("an arena is zeroed, aligned, and its blocks do not overlap", "[arena]") {
+TEST_CASE("an arena is zeroed, aligned, and holds every part once", "[arena]") {
   const auto backend = small_backend();
-  const PoolSizes sizes{.hot_blocks = 5, .sealed_blocks = 7};
+  const PoolSizes sizes{.hot_blocks = 17, .sealed_blocks = 7};  // slabs of 16 blocks
   const KvArena arena = backend->allocate(sizes).value();
   const quant::BlockLayout& layout = backend->layout();
-  const auto aligned = [](const void* p) { return reinterpret_cast<uintptr_t>(p) % 64 == 0; };
-  const auto zero = [](const void* p, size_t n) {
-    const auto* const begin = static_cast<const unsigned char*>(p);
-    return std::all_of(begin, begin + n, [](unsigned char byte) { return byte == 0; });
-  };
-  const ArenaBytes parts = arena_parts(layout, sizes);
-  CHECK(parts.hot == 3 * 5 * layout.hot_bytes());
-  CHECK(arena_bytes(layout, sizes) == parts.hot + parts.codes + parts.scales);
-  CHECK(zero(arena.hot(0, BlockId{0}), parts.hot));
-  CHECK(zero(arena.codes(0, BlockId{0}), parts.codes));
-  CHECK(zero(arena.scales(0, BlockId{0}), parts.scales));
-  for (LayerIdx layer = 0; layer < 3; ++layer) {
-    for (int i = 0; i < 5; ++i) {
-      CHECK(aligned(arena.hot(layer, BlockId{i})));
-      CHECK(arena.hot(layer, BlockId{i}) ==
-            arena.hot(0, BlockId{0}) + static_cast<size_t>(layer * 5 + i) * layout.hot_bytes());
+  const ArenaBytes bytes = arena_parts(layout, sizes);
+  CHECK(bytes.hot == 3 * 2 * 32 * layout.hot_part_bytes());
+  CHECK(bytes.codes == 3 * 2 * 16 * layout.code_part_bytes());
+  CHECK(arena_bytes(layout, sizes) == bytes.hot + bytes.codes + bytes.scales + bytes.exponents);
+  for (const test::Region region : test::kRegions) {
+    const std::span<std::byte> all = test::bytes_of(arena, region);
+    CAPTURE(static_cast<int>(region));
+    CHECK(std::ranges::all_of(all, [](std::byte byte) { return byte == std::byte{0}; }));
+    std::vector<int> owners(all.size(), 0);
+    for (LayerIdx layer = 0; layer < 3; ++layer) {
+      for (int head = 0; head < 2; ++head) {
+        for (int i = 0; i < test::n_blocks(arena, region); ++i) {
+          const auto part = test::part_of(arena, region, layer, head, BlockId{i});
+          const auto at = static_cast<size_t>(part.data() - all.data());
+          REQUIRE(at + part.size() <= all.size());
+          for (size_t byte = 0; byte < part.size(); ++byte) ++owners[at + byte];
+          const auto address = reinterpret_cast<uintptr_t>(part.data());
+          const bool is_vectors = region == test::Region::kHot || region == test::Region::kCodes;
+          CHECK(address % (is_vectors ? 64 : region == test::Region::kScales ? 32 : 2) == 0);
+          // Neighbours in a slab are neighbours in memory.
+          if (i % 16 == 0) continue;
+          const auto before = test::part_of(arena, region, layer, head, BlockId{i - 1});
+          CHECK(part.data() == before.data() + before.size());
+        }
+      }
     }
-    for (int i = 0; i < 7; ++i) {
-      CHECK(aligned(arena.codes(layer, BlockId{i})));
-      CHECK(arena.codes(layer, BlockId{i}) ==
-            arena.codes(0, BlockId{0}) +
-                static_cast<size_t>(layer * 7 + i) * layout.sealed_code_bytes());
-      CHECK(arena.scales(layer, BlockId{i}) ==
-            arena.scales(0, BlockId{0}) +
-                static_cast<size_t>(layer * 7 + i) * layout.sealed_scale_bytes());
-    }
+    CHECK(*std::ranges::max_element(owners) == 1);
   }
 }
 
@@ -58,7 +62,7 @@ TEST_CASE("empty pools are allowed, negative and impossible ones are errors", "[
   CHECK(backend->allocate({}).ok());
   CHECK(backend->allocate({.hot_blocks = -1, .sealed_blocks = 0}).error().code ==
         Code::kInvalidArgument);
-  // 2^31 - 1 blocks of 73,728 bytes in three layers: 475 TB, more than an address space of 47 bits
+  // 2^31 blocks of 73,728 bytes in three layers: 475 TB, more than an address space of 47 bits
   // holds.
   const PoolSizes huge{.hot_blocks = INT32_MAX, .sealed_blocks = 0};
   const auto arena = backend->allocate(huge);

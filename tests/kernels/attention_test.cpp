@@ -1,11 +1,12 @@
 // Every backend against the dense oracle and against the scalar backend's bytes: formats x
 // head_dims x groups x odd sizes x kinds of data, block ids shuffled, memory poisoned.
+#include <algorithm>
 #include <catch2/catch.hpp>
 
 #include <cmath>
-#include <cstring>
 
 #include "tests/kernels/dense_store.h"
+#include "tests/kernels/regions.h"
 #include "tests/kernels/world.h"
 
 namespace tq::kernels::test {
@@ -46,12 +47,10 @@ double feed(
 }
 
 bool same_bytes(const World& a, const World& b) {
-  const ArenaBytes bytes = arena_parts(a.arena().layout(), a.arena().sizes());
-  return std::memcmp(a.arena().hot(0, BlockId{0}), b.arena().hot(0, BlockId{0}), bytes.hot) == 0 &&
-         std::memcmp(a.arena().codes(0, BlockId{0}), b.arena().codes(0, BlockId{0}), bytes.codes) ==
-             0 &&
-         std::memcmp(a.arena().scales(0, BlockId{0}), b.arena().scales(0, BlockId{0}),
-                     bytes.scales) == 0;
+  return std::ranges::all_of(test::kRegions, [&](test::Region region) {
+    return std::ranges::equal(test::bytes_of(a.arena(), region),
+                              test::bytes_of(b.arena(), region));
+  });
 }
 
 }  // namespace

@@ -13,11 +13,17 @@
 
 #include "kernels/cuda/cuda_backend.h"
 #include "tests/kernels/need.h"
+#include "tests/kernels/regions.h"
 
 namespace tq::kernels {
 namespace {
 
+using test::kRegions;
+using test::n_blocks;
 using test::need;
+using test::part_bytes;
+using test::part_of;
+using test::Region;
 
 constexpr uint64_t kSeed = 20261128;
 constexpr KvFormat kFormats[] = {KvFormat::kBf16, KvFormat::kTq8, KvFormat::kTq4, KvFormat::kTq3,
@@ -36,54 +42,45 @@ std::unique_ptr<DeviceAttention> make_device(KvFormats formats, quant::KvShape s
   return need(cuda::make_device_attention(make_options(formats, shape), nullptr));
 }
 
-// A block's bytes in all layers, one layer after the other.
-enum class Part { kHot, kCodes, kScales };
-constexpr Part kParts[] = {Part::kHot, Part::kCodes, Part::kScales};
-
-size_t part_bytes(const quant::BlockLayout& layout, Part part) {
-  return part == Part::kHot     ? layout.hot_bytes()
-         : part == Part::kCodes ? layout.sealed_code_bytes()
-                                : layout.sealed_scale_bytes();
-}
-std::byte* at(const KvArena& arena, Part part, LayerIdx layer, int block) {
-  return part == Part::kHot     ? arena.hot(layer, BlockId{block})
-         : part == Part::kCodes ? arena.codes(layer, BlockId{block})
-                                : reinterpret_cast<std::byte*>(arena.scales(layer, BlockId{block}));
-}
-
-std::vector<std::byte> read(DeviceAttention& device, const KvArena& arena, Part part, int block) {
-  const size_t n = part_bytes(arena.layout(), part);
-  const int n_layers = arena.layout().shape().n_layers;
-  std::vector<std::byte> bytes(n * static_cast<size_t>(n_layers));
-  for (int l = 0; l < n_layers; ++l) {
-    REQUIRE(device
-                .read(std::span(bytes).subspan(static_cast<size_t>(l) * n, n),
-                      at(arena, part, l, block))
-                .ok());
+// Calls use(part, its bytes in an array of all of the block's) for each part of a block.
+template <class Bytes, class Use>
+void each_part(const KvArena& arena, Region region, int block, Bytes bytes, Use use) {
+  const quant::KvShape& shape = arena.layout().shape();
+  const size_t n = part_bytes(arena.layout(), region);
+  for (int part = 0; part < shape.n_layers * shape.n_kv_heads; ++part) {
+    use(part_of(arena, region, part / shape.n_kv_heads, part % shape.n_kv_heads, BlockId{block}),
+        bytes.subspan(static_cast<size_t>(part) * n, n));
   }
+}
+size_t block_bytes(const quant::BlockLayout& layout, Region region) {
+  const auto n_parts = static_cast<size_t>(layout.shape().n_layers * layout.shape().n_kv_heads);
+  return n_parts * part_bytes(layout, region);
+}
+
+std::vector<std::byte> read(DeviceAttention& device,
+                            const KvArena& arena,
+                            Region region,
+                            int block) {
+  std::vector<std::byte> bytes(block_bytes(arena.layout(), region));
+  each_part(arena, region, block, std::span(bytes), [&](auto there, auto here) {
+    REQUIRE(device.read(here, there.data()).ok());
+  });
   return bytes;
 }
 void write(DeviceAttention& device,
            const KvArena& arena,
-           Part part,
+           Region region,
            int block,
            std::span<const std::byte> bytes) {
-  const size_t n = part_bytes(arena.layout(), part);
-  for (int l = 0; l < arena.layout().shape().n_layers; ++l) {
-    REQUIRE(
-        device.write(at(arena, part, l, block), bytes.subspan(static_cast<size_t>(l) * n, n)).ok());
-  }
+  each_part(arena, region, block, bytes, [&](auto there, auto here) {
+    REQUIRE(device.write(there.data(), here).ok());
+  });
 }
 
-int pool_of(const KvArena& arena, Part part) {
-  return part == Part::kHot ? arena.sizes().hot_blocks : arena.sizes().sealed_blocks;
-}
 void poison(DeviceAttention& device, const KvArena& arena) {
-  for (const Part part : kParts) {
-    const std::vector<std::byte> bytes(
-        part_bytes(arena.layout(), part) * static_cast<size_t>(arena.layout().shape().n_layers),
-        kPoison);
-    for (int b = 0; b < pool_of(arena, part); ++b) write(device, arena, part, b, bytes);
+  for (const Region region : kRegions) {
+    const std::vector<std::byte> bytes(block_bytes(arena.layout(), region), kPoison);
+    for (int b = 0; b < n_blocks(arena, region); ++b) write(device, arena, region, b, bytes);
   }
 }
 
@@ -107,14 +104,13 @@ void check_round_trip(DeviceAttention& device, PoolSizes here, PoolSizes there, 
   std::mt19937 rng(kSeed);
   const KvArena arena = need(device.allocate(here));
   const KvArena host = need(device.allocate_host(there));
-  std::vector<std::vector<std::vector<std::byte>>> filled;  // by part and block
-  for (const Part part : kParts) {
+  std::vector<std::vector<std::vector<std::byte>>> filled;  // by region and block
+  for (const Region region : kRegions) {
     auto& blocks = filled.emplace_back();
-    for (int b = 0; b < pool_of(arena, part); ++b) {
-      auto& bytes = blocks.emplace_back(part_bytes(device.layout(), part) *
-                                        static_cast<size_t>(device.layout().shape().n_layers));
+    for (int b = 0; b < n_blocks(arena, region); ++b) {
+      auto& bytes = blocks.emplace_back(block_bytes(device.layout(), region));
       for (std::byte& byte : bytes) byte = static_cast<std::byte>(rng());
-      write(device, arena, part, b, bytes);
+      write(device, arena, region, b, bytes);
     }
   }
   poison(device, host);
@@ -123,9 +119,9 @@ void check_round_trip(DeviceAttention& device, PoolSizes here, PoolSizes there, 
       random_copies(moved.sealed_blocks, here.sealed_blocks, there.sealed_blocks, rng);
   REQUIRE(
       device.copy_blocks({.from = &arena, .to = &host, .hot = hot_out, .sealed = sealed_out}).ok());
-  for (const Part part : kParts) {
-    for (int b = 0; b < pool_of(arena, part); ++b) {
-      CHECK(read(device, arena, part, b) == filled[static_cast<size_t>(part)][size_t(b)]);
+  for (const Region region : kRegions) {
+    for (int b = 0; b < n_blocks(arena, region); ++b) {
+      CHECK(read(device, arena, region, b) == filled[static_cast<size_t>(region)][size_t(b)]);
     }
   }
   poison(device, arena);
@@ -139,23 +135,21 @@ void check_round_trip(DeviceAttention& device, PoolSizes here, PoolSizes there, 
   const auto sealed_in = back(sealed_out, here.sealed_blocks);
   REQUIRE(
       device.copy_blocks({.from = &host, .to = &arena, .hot = hot_in, .sealed = sealed_in}).ok());
-  for (const Part part : kParts) {
-    const auto& out = part == Part::kHot ? hot_out : sealed_out;
-    const auto& in = part == Part::kHot ? hot_in : sealed_in;
-    const auto& original = filled[static_cast<size_t>(part)];
-    const std::vector<std::byte> untouched(
-        part_bytes(device.layout(), part) * static_cast<size_t>(device.layout().shape().n_layers),
-        kPoison);
+  for (const Region region : kRegions) {
+    const auto& out = region == Region::kHot ? hot_out : sealed_out;
+    const auto& in = region == Region::kHot ? hot_in : sealed_in;
+    const auto& original = filled[static_cast<size_t>(region)];
+    const std::vector<std::byte> untouched(block_bytes(device.layout(), region), kPoison);
     const auto expect = [&](const KvArena& one, int b, BlockId BlockCopy::*place,
                             const std::vector<BlockCopy>& copies) {
       const auto found = std::ranges::find(copies, BlockId{b}, place);
       const bool came = found != copies.end();
       const auto i = static_cast<size_t>(came ? found - copies.begin() : 0);
-      CHECK(read(device, one, part, b) ==
+      CHECK(read(device, one, region, b) ==
             (came ? original[static_cast<size_t>(raw(out[i].from))] : untouched));
     };
-    for (int b = 0; b < pool_of(host, part); ++b) expect(host, b, &BlockCopy::to, out);
-    for (int b = 0; b < pool_of(arena, part); ++b) expect(arena, b, &BlockCopy::to, in);
+    for (int b = 0; b < n_blocks(host, region); ++b) expect(host, b, &BlockCopy::to, out);
+    for (int b = 0; b < n_blocks(arena, region); ++b) expect(arena, b, &BlockCopy::to, in);
   }
 }
 

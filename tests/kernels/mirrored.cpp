@@ -5,6 +5,7 @@
 
 #include "kernels/batch_check.h"
 #include "kernels/cpu/host_memory.h"
+#include "tests/kernels/regions.h"
 
 namespace tq::kernels::test {
 namespace {
@@ -19,7 +20,7 @@ class Mirrored final : public PagedAttention {
   Result<KvArena> allocate(PoolSizes sizes) override {
     TQ_ASSIGN(KvArena there, device_->allocate(sizes));
     there_.emplace(std::move(there));
-    return cpu::allocate_arena(layout(), sizes);
+    return allocate_arena(layout(), sizes, cpu::map_region);
   }
 
   Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override {
@@ -75,13 +76,11 @@ class Mirrored final : public PagedAttention {
   // use(bytes here, the same there, their number) for each region of the store.
   template <class Use>
   Result<void> each_region(const KvArena& here, Use use) {
-    const ArenaBytes parts = arena_parts(layout(), here.sizes());
-    const BlockId first{0};
-    if (parts.hot > 0) TQ_TRY(use(here.hot(0, first), there_->hot(0, first), parts.hot));
-    if (parts.codes > 0) TQ_TRY(use(here.codes(0, first), there_->codes(0, first), parts.codes));
-    if (parts.scales > 0) {
-      TQ_TRY(use(reinterpret_cast<std::byte*>(here.scales(0, first)),
-                 reinterpret_cast<std::byte*>(there_->scales(0, first)), parts.scales));
+    for (const Region region : kRegions) {
+      const std::span<std::byte> bytes = bytes_of(here, region);
+      if (!bytes.empty()) {
+        TQ_TRY(use(bytes.data(), bytes_of(*there_, region).data(), bytes.size()));
+      }
     }
     return {};
   }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
-#include <cstring>
+#include <span>
 #include <vector>
 
 #include "kernels/paged_attention.h"
@@ -11,6 +11,7 @@
 #include "quant/random.h"
 #include "tests/kernels/backends.h"
 #include "tests/kernels/bytes.h"
+#include "tests/kernels/regions.h"
 
 namespace tq::kernels {
 namespace {
@@ -42,23 +43,28 @@ uint16_t draw(quant::Rng& rng, int kind, int exponent) {
   }
 }
 
-struct Sealed {
-  std::vector<std::byte> codes;
-  std::vector<uint8_t> scales;
-};
-
-// One block of one layer, its memory full of 0xa5 before.
-Sealed seal(PagedAttention& backend, const std::vector<uint16_t>& hot) {
+// The sealed memory after one block was sealed into it, region after region, full of 0xa5 before.
+// hot [KV head][part].
+std::vector<std::byte> seal(PagedAttention& backend, const std::vector<uint16_t>& hot) {
   KvArena arena = backend.allocate({.hot_blocks = 1, .sealed_blocks = 1}).value();
-  const quant::BlockLayout& layout = backend.layout();
-  std::byte* const codes = arena.codes(0, BlockId{0});
-  uint8_t* const scales = arena.scales(0, BlockId{0});
-  std::memcpy(arena.hot(0, BlockId{0}), hot.data(), layout.hot_bytes());
-  std::memset(codes, 0xa5, layout.sealed_code_bytes());
-  std::memset(scales, 0xa5, layout.sealed_scale_bytes());
+  const auto rows = std::as_bytes(std::span(hot));
+  for (int head = 0; head < backend.layout().shape().n_kv_heads; ++head) {
+    const auto part = test::part_of(arena, test::Region::kHot, 0, head, BlockId{0});
+    std::ranges::copy(rows.subspan(static_cast<size_t>(head) * part.size(), part.size()),
+                      part.begin());
+  }
+  std::vector<std::byte> sealed;
+  for (const test::Region region : test::kRegions) {
+    if (region == test::Region::kHot) continue;
+    std::ranges::fill(test::bytes_of(arena, region), std::byte{0xa5});
+  }
   REQUIRE(backend.seal({.arena = &arena, .hot = BlockId{0}, .sealed = BlockId{0}}).ok());
-  return {{codes, codes + layout.sealed_code_bytes()},
-          {scales, scales + layout.sealed_scale_bytes()}};
+  for (const test::Region region : test::kRegions) {
+    if (region == test::Region::kHot) continue;
+    const auto bytes = test::bytes_of(arena, region);
+    sealed.insert(sealed.end(), bytes.begin(), bytes.end());
+  }
+  return sealed;
 }
 
 }  // namespace
@@ -81,15 +87,15 @@ TEST_CASE("every backend seals any rows to the same bytes", "[seal]") {
         const auto backend = test::make_test_backend(name, options);
         for (int kind = 0; kind <= kKinds; ++kind) {  // the last one mixes them
           const int exponent = 40 + rng.below(200);
-          std::vector<uint16_t> hot(scalar->layout().hot_bytes() / sizeof(uint16_t));
+          const quant::BlockLayout& layout = scalar->layout();
+          std::vector<uint16_t> hot(2 * layout.hot_part_bytes() / sizeof(uint16_t));
           for (uint16_t& value : hot) {
             value = draw(rng, kind < kKinds ? kind : rng.below(kKinds), exponent);
           }
-          const Sealed want = seal(*scalar, hot);
-          const Sealed got = seal(*backend, hot);
+          const auto want = seal(*scalar, hot);
+          const auto got = seal(*backend, hot);
           CAPTURE(name, head_dim, to_string(format), kind, exponent);
-          CHECK(test::first_difference(got.codes, want.codes) == test::kNowhere);
-          CHECK(test::first_difference(got.scales, want.scales) == test::kNowhere);
+          CHECK(test::first_difference(got, want) == test::kNowhere);
         }
       }
     }

@@ -8,6 +8,7 @@
 
 #include "quant/random.h"
 #include "quant/rotation.h"
+#include "tests/kernels/regions.h"
 
 namespace tq::kernels::test {
 namespace {
@@ -161,10 +162,9 @@ World::World(const WorldOptions& options)
                                                  options.attention.shape.n_kv_heads, *turns_)));
     }
   }
-  const ArenaBytes bytes = arena_parts(backend_->layout(), options.pools);
-  std::memset(arena_->hot(0, BlockId{0}), kPoison, bytes.hot);
-  std::memset(arena_->codes(0, BlockId{0}), kPoison, bytes.codes);
-  std::memset(reinterpret_cast<std::byte*>(arena_->scales(0, BlockId{0})), kPoison, bytes.scales);
+  for (const Region region : kRegions) {
+    std::ranges::fill(bytes_of(*arena_, region), std::byte{kPoison});
+  }
 }
 
 BlockId World::take(std::vector<int32_t>& pool) {
@@ -294,20 +294,18 @@ const std::vector<float>& World::output(int seq, int64_t position) const {
 }
 
 bool World::poison_intact() const {
-  const quant::BlockLayout& layout = arena_->layout();
-  const auto all_poison = [](const void* bytes, size_t n) {
-    const auto* const begin = static_cast<const unsigned char*>(bytes);
-    return std::all_of(begin, begin + n, [](unsigned char byte) { return byte == kPoison; });
-  };
-  for (LayerIdx layer = 0; layer < layout.shape().n_layers; ++layer) {
-    for (int i = 0; i < options_.pools.hot_blocks; ++i) {
-      if (hot_used_[static_cast<size_t>(i)]) continue;
-      if (!all_poison(arena_->hot(layer, BlockId{i}), layout.hot_bytes())) return false;
-    }
-    for (int i = 0; i < options_.pools.sealed_blocks; ++i) {
-      if (sealed_used_[static_cast<size_t>(i)]) continue;
-      if (!all_poison(arena_->codes(layer, BlockId{i}), layout.sealed_code_bytes())) return false;
-      if (!all_poison(arena_->scales(layer, BlockId{i}), layout.sealed_scale_bytes())) return false;
+  const quant::KvShape& shape = arena_->layout().shape();
+  const auto is_poison = [](std::byte byte) { return byte == std::byte{kPoison}; };
+  for (const Region region : kRegions) {
+    const std::vector<bool>& used = region == Region::kHot ? hot_used_ : sealed_used_;
+    for (int i = 0; i < n_blocks(*arena_, region); ++i) {
+      if (used[static_cast<size_t>(i)]) continue;
+      for (LayerIdx layer = 0; layer < shape.n_layers; ++layer) {
+        for (int head = 0; head < shape.n_kv_heads; ++head) {
+          const auto bytes = part_of(*arena_, region, layer, head, BlockId{i});
+          if (!std::ranges::all_of(bytes, is_poison)) return false;
+        }
+      }
     }
   }
   return true;

@@ -127,51 +127,78 @@ TEST_CASE("words lie as the kernels read them", "[block_layout]") {
         std::byte{0xb0});  // little endian: entry 9 is the high nibble of byte 0
 }
 
-TEST_CASE("tiles and scales are disjoint and fill their arrays", "[block_layout]") {
+TEST_CASE("tiles, scales and exponents fill the parts of a slab", "[block_layout]") {
   for (const int head_dim : kHeadDims) {
     for (const KvFormat k : kFormats) {
       for (const KvFormat v : kFormats) {
-        for (const int block_tokens : {32, 64, 96}) {
+        for (const int block_tokens : {32, 96, 192, 1024}) {  // slabs of 16, 4, 2 and 1 blocks
           CAPTURE(head_dim, tq::to_string(KvFormats{k, v}), block_tokens);
           constexpr int kHeads = 3;
           const BlockLayout layout =
               BlockLayout::create({.n_layers = 2, .n_kv_heads = kHeads, .head_dim = head_dim},
                                   {k, v}, block_tokens)
                   .value();
-          std::set<Range> hot, sealed, scales;
-          for (int head = 0; head < kHeads; ++head) {
-            for (int t = 0; t < layout.n_tiles(); ++t) {
-              const auto range = [](size_t at, TileShape tile) {
-                REQUIRE(at % 64 == 0);
-                return Range{at, at + tile.bytes()};
-              };
-              hot.insert(range(layout.hot_k(head, t), layout.hot_k_tile()));
-              hot.insert(range(layout.hot_v(head, t), layout.hot_v_tile()));
-              sealed.insert(range(layout.sealed_k(head, t), layout.sealed_k_tile()));
-              sealed.insert(range(layout.sealed_v(head, t), layout.sealed_v_tile()));
-              const auto put = [&](size_t at, int n_bytes) {
-                scales.insert({at, at + static_cast<size_t>(n_bytes)});
-              };
-              if (k != KvFormat::kBf16) put(layout.k_scales(head, t), 32 * layout.n_k_groups());
-              if (v != KvFormat::kBf16) put(layout.v_scales(head, t), 32 * layout.n_v_groups());
-              if (layout.formats().sealed_is_hot()) continue;
-              put(layout.k_exponent(head, t), 1);
-              put(layout.v_exponent(head, t), 1);
+          const int n_blocks = layout.slab_blocks();
+          REQUIRE(n_blocks == (block_tokens == 32 ? 16 : block_tokens == 96 ? 4 : block_tokens == 192 ? 2 : 1));
+          std::set<Range> hot, sealed, scales, exponents;
+          for (int block = 0; block < n_blocks; ++block) {
+            const auto part = static_cast<size_t>(layout.part(block));
+            for (int head = 0; head < kHeads; ++head) {
+              for (int t = 0; t < layout.n_tiles(); ++t) {
+                const auto range = [](size_t at, TileShape tile) {
+                  REQUIRE(at % 64 == 0);
+                  return Range{at, at + tile.bytes()};
+                };
+                const size_t hot_start = part * layout.hot_part_bytes();
+                hot.insert(range(hot_start + layout.hot_k(head, t), layout.hot_k_tile()));
+                hot.insert(range(hot_start + layout.hot_v(head, t), layout.hot_v_tile()));
+                const size_t start = part * layout.code_part_bytes();
+                sealed.insert(range(start + layout.sealed_k(head, t), layout.sealed_k_tile()));
+                sealed.insert(range(start + layout.sealed_v(head, t), layout.sealed_v_tile()));
+                const auto put = [&](std::set<Range>& ranges, size_t at, int n_bytes) {
+                  ranges.insert({at, at + static_cast<size_t>(n_bytes)});
+                };
+                const size_t first = part * layout.scale_part_bytes();
+                const auto put_scales = [&](size_t at, int n_groups) {
+                  REQUIRE((first + at) % 4 == 0);
+                  put(scales, first + at, 32 * n_groups);
+                };
+                if (k != KvFormat::kBf16) put_scales(layout.k_scales(head, t), layout.n_k_groups());
+                if (v != KvFormat::kBf16) put_scales(layout.v_scales(head, t), layout.n_v_groups());
+                if (layout.formats().sealed_is_hot()) continue;
+                const size_t exponent = part * layout.exponent_part_bytes();
+                put(exponents, exponent + layout.k_exponent(head, t), 1);
+                put(exponents, exponent + layout.v_exponent(head, t), 1);
+              }
             }
           }
-          const auto n_tiles = static_cast<size_t>(2 * kHeads * layout.n_tiles());
-          REQUIRE(hot.size() == n_tiles);
-          REQUIRE(sealed.size() == n_tiles);
-          require_exact_cover(hot, layout.hot_bytes());
-          require_exact_cover(sealed, layout.sealed_code_bytes());
-          const size_t used = scales.empty() ? 0 : scales.rbegin()->end;
-          require_exact_cover(scales, used);
-          REQUIRE(layout.sealed_scale_bytes() % 8 == 0);
-          REQUIRE(layout.sealed_scale_bytes() - used < 8);
+          const auto n_parts = static_cast<size_t>(layout.pool_parts(n_blocks));
+          REQUIRE(n_parts == static_cast<size_t>(n_blocks * kHeads));
+          REQUIRE(hot.size() == 2 * n_parts * static_cast<size_t>(layout.n_tiles()));
+          REQUIRE(sealed.size() == hot.size());
+          require_exact_cover(hot, n_parts * layout.hot_part_bytes());
+          require_exact_cover(sealed, n_parts * layout.code_part_bytes());
+          require_exact_cover(scales, n_parts * layout.scale_part_bytes());
+          require_exact_cover(exponents, n_parts * layout.exponent_part_bytes());
         }
       }
     }
   }
+}
+
+TEST_CASE("slabs follow each other, and pools are whole slabs", "[block_layout]") {
+  const BlockLayout layout =
+      BlockLayout::create({.n_layers = 2, .n_kv_heads = 3, .head_dim = 64}, {}, 32).value();
+  CHECK(layout.part(0) == 0);
+  CHECK(layout.part(15) == 15);
+  CHECK(layout.part(16) == 48);
+  CHECK(layout.part(35) == 99);
+  CHECK(layout.pool_parts(0) == 0);
+  CHECK(layout.pool_parts(1) == 48);
+  CHECK(layout.pool_parts(16) == 48);
+  CHECK(layout.pool_parts(17) == 96);
+  CHECK(layout.sealed_k(2, 0) == 2 * 16 * layout.code_part_bytes());
+  CHECK(layout.hot_v(1, 0) == 16 * layout.hot_part_bytes() + layout.hot_k_tile().bytes());
 }
 
 TEST_CASE("bytes per token follow from the layout", "[block_layout]") {
@@ -181,9 +208,8 @@ TEST_CASE("bytes per token follow from the layout", "[block_layout]") {
         .sealed_bits_per_value();
   };
   const auto both = [](KvFormat format) { return KvFormats{format, format}; };
-  // A byte per 16 coordinates of keys and per 64 of values; two exponents per tile and head:
-  // 8 bytes of a block in a layer of 3 heads.
-  const auto exponents = [](int head_dim) { return 8.0 * 8 / (3 * 2 * 32 * head_dim); };
+  // A byte per 16 coordinates of keys and per 64 of values; two exponents per tile and head.
+  const auto exponents = [](int head_dim) { return 8.0 / (32 * head_dim); };
   const double scales = (8.0 / 16 + 8.0 / 64) / 2;
   CHECK(bits_per_value(64, both(KvFormat::kTq4)) == Approx(4 + scales + exponents(64)));
   CHECK(bits_per_value(128, both(KvFormat::kTq4)) == Approx(4 + scales + exponents(128)));
@@ -204,8 +230,8 @@ TEST_CASE("bytes per token follow from the layout", "[block_layout]") {
                                                both(KvFormat::kTq4), 32)
                                .value();
   CHECK(smol.hot_bytes_per_token() == 30 * 3 * 2 * 64 * 2);
-  // 64 codes of K and of V, 4 scales and 1; 8 bytes of exponents per block and layer.
-  CHECK(smol.sealed_bytes_per_token() == 30 * (3 * (32 + 4 + 32 + 1) + 8.0 / 32));
+  // 64 codes of K and of V, 4 scales and 1; two exponents per block.
+  CHECK(smol.sealed_bytes_per_token() == 30 * 3 * (32 + 4 + 32 + 1 + 2.0 / 32));
   CHECK(smol.sealed_bytes_per_token() <= 0.27 * smol.hot_bytes_per_token());
 }
 
