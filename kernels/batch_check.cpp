@@ -156,22 +156,6 @@ Result<void> check_batch(const PagedBatch& batch,
   return {};
 }
 
-void sealed_positions(const PagedBatch& batch,
-                      size_t seq,
-                      int32_t block_tokens,
-                      std::vector<int32_t>& positions) {
-  int32_t hot = batch.hot_indptr[seq];
-  int32_t position = 0;
-  for (int32_t i = batch.sealed_indptr[seq]; i < batch.sealed_indptr[seq + 1]; ++i) {
-    for (; hot < batch.hot_indptr[seq + 1] && batch.hot_first[static_cast<size_t>(hot)] == position;
-         ++hot) {
-      position += block_tokens;
-    }
-    positions.push_back(position);
-    position += block_tokens;
-  }
-}
-
 Result<void> check_options(const AttentionOptions& options) {
   const int n_kv_heads = options.shape.n_kv_heads;
   if (n_kv_heads < 1) return bad("n_kv_heads", "must be at least 1");

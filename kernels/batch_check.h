@@ -20,12 +20,6 @@ Result<void> check_batch(const PagedBatch& batch,
                          const KvArena& arena,
                          std::vector<uint8_t>& written);
 
-// The position of the first token of each of a sequence's sealed blocks. `batch` has been checked.
-void sealed_positions(const PagedBatch& batch,
-                      size_t seq,
-                      int32_t block_tokens,
-                      std::vector<int32_t>& positions);
-
 // head_dim and formats are the layout's business; this checks heads and threads.
 Result<void> check_options(const AttentionOptions& options);
 

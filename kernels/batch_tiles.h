@@ -1,6 +1,6 @@
 #pragma once
-// How many tiles of its sequence a row attends to: what every backend cuts into work. Pure; any
-// thread.
+// The blocks of a checked batch's sequence: where sealed ones lie, and how many tiles a row attends
+// to, which every backend cuts into work. Pure; any thread.
 
 #include <algorithm>
 #include <cstddef>
@@ -25,6 +25,22 @@ inline int32_t tiles_until(const PagedBatch& batch,
     tiles += static_cast<int32_t>(std::min<int64_t>(per_block, (before + kTile - 1) / kTile));
   }
   return tiles;
+}
+
+// use(block, position of its first token) for the sealed blocks: they hold the positions that hot
+// blocks leave free.
+template <class Use>
+void for_sealed_blocks(const PagedBatch& batch, size_t seq, int block_tokens, Use use) {
+  int32_t hot = batch.hot_indptr[seq];
+  int32_t position = 0;
+  for (int32_t i = batch.sealed_indptr[seq]; i < batch.sealed_indptr[seq + 1]; ++i) {
+    for (; hot < batch.hot_indptr[seq + 1] && batch.hot_first[static_cast<size_t>(hot)] == position;
+         ++hot) {
+      position += block_tokens;
+    }
+    use(batch.sealed_blocks[static_cast<size_t>(i)], position);
+    position += block_tokens;
+  }
 }
 
 }  // namespace tq::kernels

@@ -2,11 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 #include <string>
-
-#include "config/check.h"
 
 namespace tq::quant {
 namespace {
@@ -82,78 +79,6 @@ Result<BlockLayout> BlockLayout::create(KvShape shape, KvFormats formats, int bl
                                    std::to_string(block_tokens));
   }
   return BlockLayout(shape, formats, block_tokens);
-}
-
-int BlockLayout::slab_blocks() const noexcept {
-  return static_cast<int>(
-      std::bit_floor(static_cast<unsigned>(std::max(1, kSlabTokens / block_tokens_))));
-}
-
-// Of the part of a KV head; checks the place of a tile in it.
-size_t BlockLayout::head_offset(int kv_head, int tile, size_t part_bytes) const noexcept {
-  TQ_CHECK(kv_head >= 0 && kv_head < shape_.n_kv_heads && tile >= 0 && tile < n_tiles(),
-           "KV head or tile out of range", kv_head, tile);
-  return static_cast<size_t>(kv_head * slab_blocks()) * part_bytes;
-}
-
-size_t BlockLayout::k_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept {
-  return head_offset(kv_head, tile, static_cast<size_t>(n_tiles()) * (k.bytes() + v.bytes())) +
-         static_cast<size_t>(tile) * k.bytes();
-}
-
-size_t BlockLayout::v_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept {
-  return k_offset(k, v, kv_head, 0) + static_cast<size_t>(n_tiles()) * k.bytes() +
-         static_cast<size_t>(tile) * v.bytes();
-}
-
-size_t BlockLayout::hot_k(int kv_head, int tile) const noexcept {
-  return k_offset(hot_k_tile(), hot_v_tile(), kv_head, tile);
-}
-size_t BlockLayout::hot_v(int kv_head, int tile) const noexcept {
-  return v_offset(hot_k_tile(), hot_v_tile(), kv_head, tile);
-}
-size_t BlockLayout::sealed_k(int kv_head, int tile) const noexcept {
-  return k_offset(sealed_k_tile(), sealed_v_tile(), kv_head, tile);
-}
-size_t BlockLayout::sealed_v(int kv_head, int tile) const noexcept {
-  return v_offset(sealed_k_tile(), sealed_v_tile(), kv_head, tile);
-}
-
-size_t BlockLayout::k_scales(int kv_head, int tile) const noexcept {
-  TQ_CHECK(n_k_groups() > 0, "bf16 keys have no scales");
-  return head_offset(kv_head, tile, scale_part_bytes()) +
-         static_cast<size_t>(tile * n_k_groups() * kTileTokens);
-}
-
-size_t BlockLayout::v_scales(int kv_head, int tile) const noexcept {
-  TQ_CHECK(n_v_groups() > 0, "bf16 values have no scales");
-  return head_offset(kv_head, tile, scale_part_bytes()) +
-         static_cast<size_t>(block_tokens_ * n_k_groups()) +
-         static_cast<size_t>(tile * n_v_groups() * kTileTokens);
-}
-
-size_t BlockLayout::k_exponent(int kv_head, int tile) const noexcept {
-  return head_offset(kv_head, tile, exponent_part_bytes()) + static_cast<size_t>(tile);
-}
-
-size_t BlockLayout::v_exponent(int kv_head, int tile) const noexcept {
-  return k_exponent(kv_head, tile) + static_cast<size_t>(n_tiles());
-}
-
-size_t BlockLayout::hot_part_bytes() const noexcept {
-  return static_cast<size_t>(n_tiles()) * (hot_k_tile().bytes() + hot_v_tile().bytes());
-}
-
-size_t BlockLayout::code_part_bytes() const noexcept {
-  return static_cast<size_t>(n_tiles()) * (sealed_k_tile().bytes() + sealed_v_tile().bytes());
-}
-
-size_t BlockLayout::scale_part_bytes() const noexcept {
-  return static_cast<size_t>(block_tokens_) * static_cast<size_t>(n_k_groups() + n_v_groups());
-}
-
-size_t BlockLayout::exponent_part_bytes() const noexcept {
-  return formats_.sealed_is_hot() ? 0 : 2 * static_cast<size_t>(n_tiles());
 }
 
 double BlockLayout::hot_bytes_per_token() const noexcept {

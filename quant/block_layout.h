@@ -14,19 +14,20 @@
 // per 32 depth entries `lanes` words of high bits (1 bit each), then 2 x `lanes` words of low bits
 // (2 bits each).
 //
-// A part is what a block holds of one layer and one KV head:
-//   hot     [K tiles][V tiles], bf16
-//   sealed  [K tiles][V tiles], codes; and, in arrays of their own, [K tiles][V tiles] of scales,
-//           one byte for each group of neighbouring coordinates of a token: [n_groups][32 tokens] a
-//           tile; and [K tiles][V tiles] the exponent that the scales of a tile share, a byte each.
-// A half whose format is bf16 lies in the sealed block as bf16 tiles and has no scales.
+// A part is what a tile of 32 tokens holds of one layer and one KV head:
+//   hot        [K tile][V tile], bf16
+//   codes      [K tile][V tile]
+//   scales     [K groups][32 tokens][V groups][32 tokens], a byte each
+//   exponents  what the scales of the K tile share, and those of the V tile, a byte each
+// A half whose format is bf16 has bf16 tiles for codes, and no scales.
 //
-// In a layer, parts lie [slab][KV head][block of the slab]: attention reads one head of the blocks
-// of a sequence, and where these have neighbouring ids it reads ahead in memory. A slab is no
+// In a layer, parts lie [slab][KV head][tile of the slab]: attention reads one head of the tiles of
+// a sequence, and where its blocks have neighbouring ids it reads ahead in memory. A slab is no
 // longer than that takes, so that few blocks in use touch little memory.
 
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 
 #include "config/kv_config.h"
 #include "config/result.h"
@@ -40,7 +41,14 @@ inline constexpr int kKeyGroup = 16;
 inline constexpr int kValueGroup = 64;
 inline constexpr int kLayoutCountMax = 4096;  // layers, and KV heads: every size fits in 63 bits
 inline constexpr int kBlockTokensMax = 4096;
-inline constexpr int kSlabTokens = 512;  // 64 KiB of tq4 codes, head_dim 128
+inline constexpr int kSlabTiles = 16;  // 64 KiB of tq4 codes, head_dim 128
+
+// Index of the part of KV head 0 of a pool's tile, among the parts of its layer; that of head h
+// lies h * kSlabTiles parts further on.
+constexpr int64_t first_part(int64_t tile, int64_t n_kv_heads) noexcept {
+  const int64_t in_slab = tile % kSlabTiles;
+  return (tile - in_slab) * n_kv_heads + in_slab;
+}
 
 // Bits of one stored entry: 16 for bf16, else the code width.
 constexpr int entry_bits(KvFormat format) noexcept {
@@ -119,38 +127,34 @@ class BlockLayout {
   TileShape sealed_k_tile() const noexcept { return k_tile(formats_.k); }
   TileShape sealed_v_tile() const noexcept { return v_tile(formats_.v); }
 
-  // Blocks of a slab, a power of two; pools are allocated in whole slabs.
-  int slab_blocks() const noexcept;
+  // The fewest blocks that fill whole slabs, which is how pools are allocated.
+  int slab_blocks() const noexcept { return kSlabTiles / std::gcd(kSlabTiles, n_tiles()); }
   // Parts of a pool in one layer.
   int64_t pool_parts(int64_t n_blocks) const noexcept {
-    return (n_blocks + slab_blocks() - 1) / slab_blocks() * slab_blocks() * shape_.n_kv_heads;
+    return (n_blocks * n_tiles() + kSlabTiles - 1) / kSlabTiles * kSlabTiles * shape_.n_kv_heads;
   }
-  // Index of a block's part of KV head 0 among the parts of its layer; that of head h lies
-  // h * slab_blocks() parts further on.
-  int64_t part(int64_t block) const noexcept {
-    const int64_t in_slab = block % slab_blocks();
-    return (block - in_slab) * shape_.n_kv_heads + in_slab;
+  int64_t part(int64_t block, int tile) const noexcept {  // of KV head 0
+    return first_part(block * n_tiles() + tile, shape_.n_kv_heads);
   }
 
-  // Byte offsets of a tile from the start of the block's part of KV head 0.
-  size_t hot_k(int kv_head, int tile) const noexcept;
-  size_t hot_v(int kv_head, int tile) const noexcept;
-  size_t sealed_k(int kv_head, int tile) const noexcept;
-  size_t sealed_v(int kv_head, int tile) const noexcept;
-  // The same for a tile's scales and exponent in their arrays; never called for bf16.
-  size_t k_scales(int kv_head, int tile) const noexcept;
-  size_t v_scales(int kv_head, int tile) const noexcept;
-  size_t k_exponent(int kv_head, int tile) const noexcept;
-  size_t v_exponent(int kv_head, int tile) const noexcept;
+  // Byte offsets in a part; keys come first.
+  size_t hot_v() const noexcept { return hot_k_tile().bytes(); }
+  size_t sealed_v() const noexcept { return sealed_k_tile().bytes(); }
+  size_t v_scales() const noexcept { return static_cast<size_t>(n_k_groups() * kTileTokens); }
+  static constexpr size_t v_exponent() noexcept { return 1; }
   // Groups of a row; 0 for bf16.
   int n_k_groups() const noexcept { return n_groups(formats_.k, kKeyGroup); }
   int n_v_groups() const noexcept { return n_groups(formats_.v, kValueGroup); }
 
   // Sizes of a part. Hot rows and codes are multiples of 64 bytes; scales of 32, exponents of 2.
-  size_t hot_part_bytes() const noexcept;
-  size_t code_part_bytes() const noexcept;
-  size_t scale_part_bytes() const noexcept;
-  size_t exponent_part_bytes() const noexcept;
+  size_t hot_part_bytes() const noexcept { return hot_k_tile().bytes() + hot_v_tile().bytes(); }
+  size_t code_part_bytes() const noexcept {
+    return sealed_k_tile().bytes() + sealed_v_tile().bytes();
+  }
+  size_t scale_part_bytes() const noexcept {
+    return static_cast<size_t>((n_k_groups() + n_v_groups()) * kTileTokens);
+  }
+  size_t exponent_part_bytes() const noexcept { return formats_.sealed_is_hot() ? 0 : 2; }
   // Of one block in all layers and heads.
   size_t hot_block_bytes() const noexcept { return n_parts() * hot_part_bytes(); }
   size_t sealed_block_bytes() const noexcept {
@@ -172,15 +176,13 @@ class BlockLayout {
   TileShape v_tile(KvFormat format) const noexcept {
     return {shape_.head_dim, kTileTokens, entry_bits(format)};
   }
-  size_t k_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept;
-  size_t v_offset(TileShape k, TileShape v, int kv_head, int tile) const noexcept;
   int n_groups(KvFormat format, int group) const noexcept {
     return format == KvFormat::kBf16 ? 0 : (shape_.head_dim + group - 1) / group;
   }
   size_t n_parts() const noexcept {  // of a block
-    return static_cast<size_t>(shape_.n_layers) * static_cast<size_t>(shape_.n_kv_heads);
+    return static_cast<size_t>(shape_.n_layers) * static_cast<size_t>(shape_.n_kv_heads) *
+           static_cast<size_t>(n_tiles());
   }
-  size_t head_offset(int kv_head, int tile, size_t part_bytes) const noexcept;
 
   KvShape shape_;
   KvFormats formats_;

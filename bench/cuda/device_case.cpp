@@ -80,9 +80,8 @@ Result<std::unique_ptr<DeviceCase>> DeviceCase::create(const DeviceCaseOptions& 
       const quant::BlockLayout one_layer,
       quant::BlockLayout::create(attention.shape, options.formats, attention.kv.block_tokens));
   const BlockCounts counts = count_blocks(attention.kv, options.context);
-  const uint64_t seq_bytes =
-      static_cast<uint64_t>(counts.hot) * one_layer.hot_block_bytes() +
-      static_cast<uint64_t>(counts.sealed) * one_layer.sealed_block_bytes();
+  const uint64_t seq_bytes = static_cast<uint64_t>(counts.hot) * one_layer.hot_block_bytes() +
+                             static_cast<uint64_t>(counts.sealed) * one_layer.sealed_block_bytes();
   const uint64_t layer_bytes = seq_bytes * static_cast<uint64_t>(options.n_seqs);
   attention.shape.n_layers = layers_to_read(options.read_bytes_min, layer_bytes);
 
@@ -112,18 +111,16 @@ Result<KvArena::Region> DeviceCase::rows(size_t n) {
 Result<void> DeviceCase::fill() {
   quant::Rng rng(options_.seed, quant::RngStream::kData);
   const kernels::ArenaBytes bytes = kernels::arena_parts(arena_.layout(), arena_.sizes());
-  const BlockId first{0};
   std::vector<uint16_t> words(kPatternBytes / sizeof(uint16_t));
   for (uint16_t& word : words) word = quant::float_to_bf16(static_cast<float>(rng.gaussian()));
-  TQ_TRY(repeat(arena_.hot(0, first), bytes.hot, std::as_bytes(std::span(words)), stream_.get()));
+  TQ_TRY(repeat(arena_.hot(0), bytes.hot, std::as_bytes(std::span(words)), stream_.get()));
   for (uint16_t& word : words) word = static_cast<uint16_t>(rng.bits());
-  TQ_TRY(
-      repeat(arena_.codes(0, first), bytes.codes, std::as_bytes(std::span(words)), stream_.get()));
+  TQ_TRY(repeat(arena_.codes(0), bytes.codes, std::as_bytes(std::span(words)), stream_.get()));
   if (bytes.scales > 0) {
     const std::vector<uint8_t> scales = make_scales(rng);
-    TQ_TRY(repeat(reinterpret_cast<std::byte*>(arena_.scales(0, first)), bytes.scales,
+    TQ_TRY(repeat(reinterpret_cast<std::byte*>(arena_.scales(0)), bytes.scales,
                   std::as_bytes(std::span(scales)), stream_.get()));
-    TQ_TRY(repeat(reinterpret_cast<std::byte*>(arena_.exponents(0, first)), bytes.exponents,
+    TQ_TRY(repeat(reinterpret_cast<std::byte*>(arena_.exponents(0)), bytes.exponents,
                   std::as_bytes(std::span(&kExponent, 1)), stream_.get()));
   }
   const auto kv_size =

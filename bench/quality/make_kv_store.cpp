@@ -71,7 +71,7 @@ class CodedStore final : public KvStore {
                 .kv_head = head,
                 .is_key = is_key,
                 .first_position = block_idx * kv_.block_tokens},
-               arena_->hot(layer, hot));
+               hot);
         }
       }
     }
@@ -80,7 +80,7 @@ class CodedStore final : public KvStore {
   bool moves_blocks() const noexcept override { return false; }
 
   // One head's half of a block. Keys: a lane of a tile is a token; values: a lane is a dimension.
-  void code(const RowPlace& place, std::byte* block) {
+  void code(const RowPlace& place, BlockId block) {
     const quant::BlockLayout& layout = arena_->layout();
     const quant::TileShape tile = place.is_key ? layout.hot_k_tile() : layout.hot_v_tile();
     const int dim = layout.shape().head_dim;
@@ -88,9 +88,11 @@ class CodedStore final : public KvStore {
     const auto for_each = [&](auto&& visit) {
       size_t i = 0;
       for (int slot = 0; slot < layout.block_tokens(); ++slot) {
-        const int index = slot / quant::kTileTokens;
-        std::byte* const base = block + (place.is_key ? layout.hot_k(place.kv_head, index)
-                                                      : layout.hot_v(place.kv_head, index));
+        const kernels::HotTile at = arena_->hot({.layer = place.layer,
+                                                 .kv_head = place.kv_head,
+                                                 .block = block,
+                                                 .tile = slot / quant::kTileTokens});
+        std::byte* const base = place.is_key ? at.k : at.v;
         const int token = slot % quant::kTileTokens;
         for (int d = 0; d < dim; ++d, ++i) {
           visit(base, place.is_key ? token : d, place.is_key ? d : token, rows_[i]);

@@ -37,17 +37,15 @@ static_assert(kQueriesMax >= kGroupMax);
 constexpr int64_t kWorkMin = 256;
 constexpr int64_t kAppendRowsMin = 64;  // the same for append(), in tokens x KV heads
 
-HalfView hot_half(size_t offset, const quant::TileShape& tile) {
-  return {.bits = 16, .offset = offset, .tile_bytes = tile.bytes()};
-}
-
 class CpuBackend final : public PagedAttention {
  public:
   CpuBackend(const IsaKernels& kernels, const AttentionOptions& options, StoreCodec store);
 
   std::string_view name() const noexcept override { return kernels_.name; }
   const quant::BlockLayout& layout() const noexcept override { return store_.layout(); }
-  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes, map_region); }
+  Result<KvArena> allocate(PoolSizes sizes) override {
+    return allocate_arena(layout(), sizes, map_region);
+  }
   Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override;
   Result<void> append(const AppendCall& call) override;
   Result<void> seal(const SealCall& call) override;
@@ -63,7 +61,7 @@ class CpuBackend final : public PagedAttention {
 
   int head_dim() const noexcept { return layout().shape().head_dim; }
   int group() const noexcept { return options_.n_heads / layout().shape().n_kv_heads; }
-  HalfView sealed_half(bool is_key, int head) const;
+  HalfView sealed_half(bool is_key) const;
   KvView view(const AttendCall& call, const AttnItem& item) const;
   void run(int n_items, bool worth_threads, ThreadPool::Function fn, void* context) noexcept;
 
@@ -119,8 +117,7 @@ CpuBackend::CpuBackend(const IsaKernels& kernels, const AttentionOptions& option
 Result<const AttnPlan*> CpuBackend::plan(const PagedBatch& batch, const KvArena& arena) {
   TQ_TRY(check_arena(layout(), &arena));
   TQ_TRY(check_batch(batch, arena, written_));
-  plan_.build(batch,
-              {.layout = &layout(), .group = group(), .n_threads = pool_.n_threads()});
+  plan_.build(batch, {.layout = &layout(), .group = group(), .n_threads = pool_.n_threads()});
   split_states_.reserve(plan_.n_split_states(), kQueriesMax);
   return &plan_;
 }
@@ -139,19 +136,19 @@ void CpuBackend::append_item(const AppendCall& call, int item) const noexcept {
   const auto dim = static_cast<size_t>(head_dim());
   const TokenRun& tokens = plan_.runs()[static_cast<size_t>(item / n_kv_heads)];
   const int head = item % n_kv_heads;
-  const int tile = tokens.slot / kTile;
   const size_t token_stride = static_cast<size_t>(n_kv_heads) * dim;
   const size_t first =
       static_cast<size_t>(tokens.token) * token_stride + static_cast<size_t>(head) * dim;
-  std::byte* const block = call.arena->hot(call.layer, tokens.block);
+  const HotTile tile = call.arena->hot(
+      {.layer = call.layer, .kv_head = head, .block = tokens.block, .tile = tokens.tile});
   kernels_.append({.k = call.k.data() + first,
                    .v = call.v.data() + first,
                    .token_stride = token_stride,
                    .n_tokens = tokens.n_tokens,
-                   .slot = tokens.slot % kTile,
+                   .slot = tokens.slot,
                    .head_dim = head_dim(),
-                   .k_tile = block + layout().hot_k(head, tile),
-                   .v_tile = block + layout().hot_v(head, tile),
+                   .k_tile = tile.k,
+                   .v_tile = tile.v,
                    .rotation = store_.rotation() == nullptr ? nullptr : &rotation_.view});
 }
 
@@ -196,19 +193,19 @@ bool CpuBackend::seal_item(const SealCall& call, int item) const noexcept {
   const int tile = item % l.n_tiles();
   const int head = item / l.n_tiles() % l.shape().n_kv_heads;
   const LayerIdx layer = item / (l.n_tiles() * l.shape().n_kv_heads);
-  const std::byte* const hot = call.arena->hot(layer, call.hot);
-  std::byte* const codes = call.arena->codes(layer, call.sealed);
-  uint8_t* const scales = call.arena->scales(layer, call.sealed);
-  uint8_t* const exponents = call.arena->exponents(layer, call.sealed);
-  const SealTile k{.hot = hot + l.hot_k(head, tile),
-                   .sealed = codes + l.sealed_k(head, tile),
-                   .scales = store_.k_codec() ? scales + l.k_scales(head, tile) : nullptr,
-                   .exponent = store_.k_codec() ? exponents + l.k_exponent(head, tile) : nullptr,
+  const HotTile hot =
+      call.arena->hot({.layer = layer, .kv_head = head, .block = call.hot, .tile = tile});
+  const SealedTile sealed =
+      call.arena->sealed({.layer = layer, .kv_head = head, .block = call.sealed, .tile = tile});
+  const SealTile k{.hot = hot.k,
+                   .sealed = sealed.k,
+                   .scales = sealed.k_scales,
+                   .exponent = sealed.k_exponent,
                    .is_key = true};
-  const SealTile v{.hot = hot + l.hot_v(head, tile),
-                   .sealed = codes + l.sealed_v(head, tile),
-                   .scales = store_.v_codec() ? scales + l.v_scales(head, tile) : nullptr,
-                   .exponent = store_.v_codec() ? exponents + l.v_exponent(head, tile) : nullptr,
+  const SealTile v{.hot = hot.v,
+                   .sealed = sealed.v,
+                   .scales = sealed.v_scales,
+                   .exponent = sealed.v_exponent,
                    .is_key = false};
   return seal_tile(k, store_.k_codec()) && seal_tile(v, store_.v_codec());
 }
@@ -246,48 +243,44 @@ Result<void> CpuBackend::attend(const AttendCall& call) {
   return {};
 }
 
-HalfView CpuBackend::sealed_half(bool is_key, int head) const {
+HalfView CpuBackend::sealed_half(bool is_key) const {
   const quant::BlockLayout& l = layout();
   const quant::RowCodec* const codec = is_key ? store_.k_codec() : store_.v_codec();
-  const quant::TileShape tile = is_key ? l.sealed_k_tile() : l.sealed_v_tile();
-  HalfView half{.bits = tile.bits,
-                .offset = is_key ? l.sealed_k(head, 0) : l.sealed_v(head, 0),
-                .tile_bytes = tile.bytes()};
+  HalfView half{.bits = is_key ? l.sealed_k_tile().bits : l.sealed_v_tile().bits,
+                .offset = is_key ? 0 : l.sealed_v()};
   if (codec == nullptr) return half;
-  half.scale_offset = is_key ? l.k_scales(head, 0) : l.v_scales(head, 0);
+  half.scale_offset = is_key ? 0 : l.v_scales();
   half.scale_bytes = static_cast<size_t>(codec->shape().n_groups()) * kTile;
-  half.exponent_offset = is_key ? l.k_exponent(head, 0) : l.v_exponent(head, 0);
+  half.exponent_offset = is_key ? 0 : l.v_exponent();
   if (!codec->levels(0).empty()) half.levels = codec->levels(0).data();
   return half;
 }
 
 KvView CpuBackend::view(const AttendCall& call, const AttnItem& item) const {
-  const PagedBatch& batch = plan_.batch();
   const quant::BlockLayout& l = layout();
+  const KvArena& arena = *call.arena;
+  const TileList& sealed = plan_.tiles().sealed;
+  const TileList& hot = plan_.tiles().hot;
   const auto s = static_cast<size_t>(item.seq);
+  const auto head = static_cast<size_t>(item.kv_head * quant::kSlabTiles);
   KvView kv;
-  if (call.arena->sizes().sealed_blocks > 0) {
-    kv.codes = call.arena->codes(call.layer, BlockId{0});
-    kv.scales = call.arena->scales(call.layer, BlockId{0});
-    kv.exponents = call.arena->exponents(call.layer, BlockId{0});
-  }
   kv.codes_stride = l.code_part_bytes();
+  kv.codes = arena.codes(call.layer) + head * kv.codes_stride;
   kv.scales_stride = l.scale_part_bytes();
+  kv.scales = arena.scales(call.layer) + head * kv.scales_stride;
   kv.exponents_stride = l.exponent_part_bytes();
-  if (call.arena->sizes().hot_blocks > 0) kv.hot = call.arena->hot(call.layer, BlockId{0});
+  kv.exponents = arena.exponents(call.layer) + head * kv.exponents_stride;
   kv.hot_stride = l.hot_part_bytes();
-  kv.sealed_parts = plan_.sealed_parts() + batch.sealed_indptr[s];
-  kv.hot_parts = plan_.hot_parts() + batch.hot_indptr[s];
-  kv.sealed_first = plan_.sealed_first() + batch.sealed_indptr[s];
-  kv.hot_first = batch.hot_first.data() + batch.hot_indptr[s];
-  kv.tiles_per_block = l.n_tiles();
-  kv.n_sealed_tiles = (batch.sealed_indptr[s + 1] - batch.sealed_indptr[s]) * l.n_tiles();
+  kv.hot = arena.hot(call.layer) + head * kv.hot_stride;
+  kv.sealed_parts = sealed.parts.data() + sealed.indptr[s];
+  kv.hot_parts = hot.parts.data() + hot.indptr[s];
+  kv.sealed_first = sealed.positions.data() + sealed.indptr[s];
+  kv.hot_first = hot.positions.data() + hot.indptr[s];
+  kv.n_sealed_tiles = sealed.indptr[s + 1] - sealed.indptr[s];
   kv.n_tiles = item.n_tiles;
-  const int head = item.kv_head;
-  kv.hot_k = hot_half(l.hot_k(head, 0), l.hot_k_tile());
-  kv.hot_v = hot_half(l.hot_v(head, 0), l.hot_v_tile());
-  kv.sealed_k = sealed_half(true, head);
-  kv.sealed_v = sealed_half(false, head);
+  kv.hot_v.offset = l.hot_v();
+  kv.sealed_k = sealed_half(true);
+  kv.sealed_v = sealed_half(false);
   return kv;
 }
 

@@ -30,20 +30,19 @@ constexpr float scale_unit(int book_bits) {
   return book_bits == 0 ? 1.0f : book_bits == 1 ? 0x1p8f : 0x1p12f;
 }
 
-// One half (K or V) of one KV head in a block: where its tiles lie and how they are coded.
+// One half (K or V) of a part: where its tile lies and how it is coded.
 struct HalfView {
-  int bits = 16;      // 16, 8, 4, 3 or 2
-  size_t offset = 0;  // bytes from the part of KV head 0 to tile 0
-  size_t tile_bytes = 0;
+  int bits = 16;                   // 16, 8, 4, 3 or 2
+  size_t offset = 0;               // bytes from the part's start
   size_t scale_offset = 0;         // the same in the array of scales
-  size_t scale_bytes = 0;          // of a tile: [n_groups][32 tokens], quant/block_layout.h
+  size_t scale_bytes = 0;          // [n_groups][32 tokens], quant/block_layout.h
   size_t exponent_offset = 0;      // and in that of exponents
   const int8_t* levels = nullptr;  // [book][2^bits]; null for 16 and 8 bits
 };
 
-// The tiles of one sequence in one layer for one KV head: sealed blocks first, then hot ones.
+// The tiles of one sequence in one layer for one KV head: sealed ones first, then hot ones.
 struct KvView {
-  const std::byte* codes = nullptr;  // the layer's parts of sealed blocks
+  const std::byte* codes = nullptr;  // the head's part of the first tile in the layer
   size_t codes_stride = 0;           // bytes from part to part
   const uint8_t* scales = nullptr;
   size_t scales_stride = 0;
@@ -51,13 +50,12 @@ struct KvView {
   size_t exponents_stride = 0;
   const std::byte* hot = nullptr;
   size_t hot_stride = 0;
-  const int32_t* sealed_parts = nullptr;  // of each block, that of KV head 0
+  const int32_t* sealed_parts = nullptr;  // of each tile, by stride from those above
   const int32_t* hot_parts = nullptr;
-  const int32_t* sealed_first = nullptr;  // position of each block's slot 0
+  const int32_t* sealed_first = nullptr;  // position of each tile's slot 0
   const int32_t* hot_first = nullptr;
   int n_sealed_tiles = 0;
   int n_tiles = 0;  // sealed and hot
-  int tiles_per_block = 1;
   HalfView sealed_k, sealed_v, hot_k, hot_v;
 };
 

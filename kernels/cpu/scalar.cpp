@@ -8,6 +8,7 @@
 
 #include "kernels/backend_list.h"
 #include "kernels/batch_check.h"
+#include "kernels/batch_tiles.h"
 #include "kernels/cpu/host_memory.h"
 #include "kernels/cpu/store_codec.h"
 #include "quant/float16.h"
@@ -59,7 +60,9 @@ class Scalar final : public PagedAttention {
   std::string_view name() const noexcept override { return "scalar"; }
   const quant::BlockLayout& layout() const noexcept override { return store_.layout(); }
 
-  Result<KvArena> allocate(PoolSizes sizes) override { return allocate_arena(layout(), sizes, map_region); }
+  Result<KvArena> allocate(PoolSizes sizes) override {
+    return allocate_arena(layout(), sizes, map_region);
+  }
 
   Result<const AttnPlan*> plan(const PagedBatch& batch, const KvArena& arena) override {
     TQ_TRY(check_arena(layout(), &arena));
@@ -76,8 +79,8 @@ class Scalar final : public PagedAttention {
   int dim() const noexcept { return layout().shape().head_dim; }
   size_t size() const noexcept { return static_cast<size_t>(dim()); }
 
-  Token hot_token(const std::byte* block, int kv_head, int slot) const;
-  Token sealed_token(const SealedBlock& block, int kv_head, int slot) const;
+  Token hot_token(const HotTile& tile, int slot) const;
+  Token sealed_token(const SealedTile& tile, int slot) const;
   std::vector<Token> visible_tokens(const AttendCall& call,
                                     size_t s,
                                     int kv_head,
@@ -106,11 +109,12 @@ Result<void> Scalar::append(const AppendCall& call) {
       for (int32_t i = batch.hot_indptr[s]; i < batch.hot_indptr[s + 1]; ++i) {
         const int64_t slot = position - batch.hot_first[static_cast<size_t>(i)];
         if (slot < 0 || slot >= block_tokens) continue;
-        std::byte* const block =
-            call.arena->hot(call.layer, batch.hot_blocks[static_cast<size_t>(i)]);
         const size_t start = static_cast<size_t>(token) * row_size;
-        store_.append_token(block, static_cast<int>(slot), call.k.subspan(start, row_size),
-                            call.v.subspan(start, row_size));
+        store_.append_token(*call.arena,
+                            {.layer = call.layer,
+                             .block = batch.hot_blocks[static_cast<size_t>(i)],
+                             .slot = static_cast<int>(slot)},
+                            call.k.subspan(start, row_size), call.v.subspan(start, row_size));
       }
     }
   }
@@ -120,53 +124,41 @@ Result<void> Scalar::append(const AppendCall& call) {
 Result<void> Scalar::seal(const SealCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_TRY(check_seal(call));
-  for (LayerIdx layer = 0; layer < layout().shape().n_layers; ++layer) {
-    TQ_TRY(store_.seal_layer(call.arena->hot(layer, call.hot), {*call.arena, layer, call.sealed}));
-  }
-  return {};
+  return store_.seal(call);
 }
 
-Token Scalar::hot_token(const std::byte* block, int kv_head, int slot) const {
-  const std::byte* const k = block + layout().hot_k(kv_head, slot / kTileTokens);
-  const std::byte* const v = block + layout().hot_v(kv_head, slot / kTileTokens);
-  const int t = slot % kTileTokens;
+Token Scalar::hot_token(const HotTile& tile, int slot) const {
   Token token{std::vector<float>(size()), std::vector<float>(size())};
   for (int j = 0; j < dim(); ++j) {
     const auto at = static_cast<size_t>(j);
-    token.k[at] = quant::bf16_to_float(static_cast<uint16_t>(layout().hot_k_tile().load(k, t, j)));
-    token.v[at] = quant::bf16_to_float(static_cast<uint16_t>(layout().hot_v_tile().load(v, j, t)));
+    const uint32_t k = layout().hot_k_tile().load(tile.k, slot, j);
+    const uint32_t v = layout().hot_v_tile().load(tile.v, j, slot);
+    token.k[at] = quant::bf16_to_float(static_cast<uint16_t>(k));
+    token.v[at] = quant::bf16_to_float(static_cast<uint16_t>(v));
   }
   return token;
 }
 
-Token Scalar::sealed_token(const SealedBlock& block, int kv_head, int slot) const {
-  const std::byte* const k = block.codes + layout().sealed_k(kv_head, slot / kTileTokens);
-  const std::byte* const v = block.codes + layout().sealed_v(kv_head, slot / kTileTokens);
-  const int t = slot % kTileTokens;
+Token Scalar::sealed_token(const SealedTile& tile, int slot) const {
   std::vector<uint16_t> k_entries(size()), v_entries(size());
   for (int j = 0; j < dim(); ++j) {
     const auto at = static_cast<size_t>(j);
-    k_entries[at] = static_cast<uint16_t>(layout().sealed_k_tile().load(k, t, j));
-    v_entries[at] = static_cast<uint16_t>(layout().sealed_v_tile().load(v, j, t));
+    k_entries[at] = static_cast<uint16_t>(layout().sealed_k_tile().load(tile.k, slot, j));
+    v_entries[at] = static_cast<uint16_t>(layout().sealed_v_tile().load(tile.v, j, slot));
   }
-  const auto decode = [t](const quant::RowCodec* codec, const std::vector<uint16_t>& entries,
-                          const uint8_t* tile_scales, uint8_t exponent) {
+  const auto decode = [slot](const quant::RowCodec* codec, const std::vector<uint16_t>& entries,
+                             const uint8_t* scales, const uint8_t* exponent) {
     std::vector<float> row(entries.size());
     if (codec == nullptr) {
       std::transform(entries.begin(), entries.end(), row.begin(), quant::bf16_to_float);
     } else {
       codec->decode(std::vector<uint8_t>(entries.begin(), entries.end()),
-                    row_scales(*codec, tile_scales, t), exponent, row);
+                    row_scales(*codec, scales, slot), *exponent, row);
     }
     return row;
   };
-  const int tile = slot / kTileTokens;
-  return {decode(store_.k_codec(), k_entries,
-                 store_.k_codec() ? block.scales + layout().k_scales(kv_head, tile) : nullptr,
-                 store_.k_codec() ? block.exponents[layout().k_exponent(kv_head, tile)] : uint8_t{0}),
-          decode(store_.v_codec(), v_entries,
-                 store_.v_codec() ? block.scales + layout().v_scales(kv_head, tile) : nullptr,
-                 store_.v_codec() ? block.exponents[layout().v_exponent(kv_head, tile)] : uint8_t{0})};
+  return {decode(store_.k_codec(), k_entries, tile.k_scales, tile.k_exponent),
+          decode(store_.v_codec(), v_entries, tile.v_scales, tile.v_exponent)};
 }
 
 std::vector<Token> Scalar::visible_tokens(const AttendCall& call,
@@ -176,19 +168,21 @@ std::vector<Token> Scalar::visible_tokens(const AttendCall& call,
   const PagedBatch& batch = plan_.value;
   const int block_tokens = layout().block_tokens();
   std::vector<Token> tokens;
-  std::vector<int32_t> sealed_first;
-  sealed_positions(batch, s, block_tokens, sealed_first);
-  for (int32_t i = batch.sealed_indptr[s]; i < batch.sealed_indptr[s + 1]; ++i) {
-    const BlockId block = batch.sealed_blocks[static_cast<size_t>(i)];
+  const auto place = [&](BlockId block, int slot) {
+    return TilePlace{
+        .layer = call.layer, .kv_head = kv_head, .block = block, .tile = slot / kTileTokens};
+  };
+  for_sealed_blocks(batch, s, block_tokens, [&](BlockId block, int32_t first) {
     for (int slot = 0; slot < block_tokens; ++slot) {
-      tokens.push_back(sealed_token({*call.arena, call.layer, block}, kv_head, slot));
-      tokens.back().position = sealed_first[static_cast<size_t>(i - batch.sealed_indptr[s])] + slot;
+      tokens.push_back(sealed_token(call.arena->sealed(place(block, slot)), slot % kTileTokens));
+      tokens.back().position = first + slot;
     }
-  }
+  });
   for (int32_t i = batch.hot_indptr[s]; i < batch.hot_indptr[s + 1]; ++i) {
     const auto h = static_cast<size_t>(i);
     for (int slot = 0; slot < block_tokens && batch.hot_first[h] + slot <= position; ++slot) {
-      tokens.push_back(hot_token(call.arena->hot(call.layer, batch.hot_blocks[h]), kv_head, slot));
+      const HotTile tile = call.arena->hot(place(batch.hot_blocks[h], slot));
+      tokens.push_back(hot_token(tile, slot % kTileTokens));
       tokens.back().position = batch.hot_first[h] + slot;
     }
   }

@@ -2,38 +2,21 @@
 
 #include <algorithm>
 
-#include "kernels/batch_check.h"
 #include "kernels/batch_tiles.h"
 #include "kernels/cpu/isa_kernels.h"
 
 namespace tq::kernels::cpu {
-namespace {
-
-void find_parts(const quant::BlockLayout& layout,
-                std::span<const BlockId> blocks,
-                std::vector<int32_t>& parts) {
-  parts.resize(blocks.size());
-  std::transform(blocks.begin(), blocks.end(), parts.begin(), [&](BlockId block) {
-    return static_cast<int32_t>(layout.part(raw(block)));
-  });
-}
-
-}  // namespace
 
 void StepPlan::build(const PagedBatch& batch, const StepGeometry& geometry) {
   batch_ = batch;
-  const int block_tokens = geometry.layout->block_tokens();
-  find_parts(*geometry.layout, batch.hot_blocks, hot_parts_);
-  find_parts(*geometry.layout, batch.sealed_blocks, sealed_parts_);
-  sealed_first_.clear();
+  tiles_.build(batch, *geometry.layout);
   items_.clear();
   splits_.clear();
   runs_.clear();
   n_split_states_ = 0;
   work_ = 0;
   for (size_t s = 0; s < static_cast<size_t>(batch.n_seqs); ++s) {
-    sealed_positions(batch, s, block_tokens, sealed_first_);
-    place_tokens(s, block_tokens);
+    place_tokens(s, geometry.layout->block_tokens());
     add_items(s, geometry);
   }
 }
@@ -51,7 +34,8 @@ void StepPlan::place_tokens(size_t s, int block_tokens) {
       runs_.push_back({.token = static_cast<int32_t>(batch_.token_indptr[s] + p - first),
                        .n_tokens = static_cast<int32_t>(tile_end - p),
                        .block = batch_.hot_blocks[h],
-                       .slot = static_cast<int32_t>(p - start)});
+                       .tile = static_cast<int32_t>((p - start) / kTile),
+                       .slot = static_cast<int32_t>((p - start) % kTile)});
       p = tile_end;
     }
   }

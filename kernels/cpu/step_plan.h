@@ -13,6 +13,7 @@
 #include "config/ids.h"
 #include "kernels/paged_attention.h"
 #include "kernels/paged_batch.h"
+#include "kernels/tile_table.h"
 #include "quant/block_layout.h"
 
 namespace tq::kernels::cpu {
@@ -35,13 +36,14 @@ struct SplitGroup {
   int32_t n_left = 0;       // counted down atomically by the threads; reset by the last
 };
 
-// Tokens of the step that are written to neighbouring slots of one tile of a hot block. Tokens of
-// one tile share words, so a tile is never written by two threads.
+// Tokens of the step that are written to neighbouring slots of one hot tile. Tokens of one tile
+// share words, so a tile is never written by two threads.
 struct TokenRun {
   int32_t token = 0;  // row of the step
   int32_t n_tokens = 0;
   BlockId block = kNoBlock;
-  int32_t slot = 0;  // in the block
+  int32_t tile = 0;  // of the block
+  int32_t slot = 0;  // of the tile
 };
 
 struct StepGeometry {
@@ -61,10 +63,7 @@ class StepPlan final : public AttnPlan {
   int n_split_states() const noexcept { return n_split_states_; }
   std::span<const TokenRun> runs() const noexcept { return runs_; }
 
-  // Of the batch's blocks, quant::BlockLayout::part().
-  const int32_t* hot_parts() const noexcept { return hot_parts_.data(); }
-  const int32_t* sealed_parts() const noexcept { return sealed_parts_.data(); }
-  const int32_t* sealed_first() const noexcept { return sealed_first_.data(); }  // positions
+  const TileTable& tiles() const noexcept { return tiles_; }
   // Work of an attend() call, in tiles x queries: too little is not worth waking a thread.
   int64_t work() const noexcept { return work_; }
 
@@ -76,9 +75,7 @@ class StepPlan final : public AttnPlan {
   std::vector<AttnItem> items_;
   std::vector<SplitGroup> splits_;
   std::vector<TokenRun> runs_;
-  std::vector<int32_t> hot_parts_;
-  std::vector<int32_t> sealed_parts_;
-  std::vector<int32_t> sealed_first_;
+  TileTable tiles_;
   int n_split_states_ = 0;
   int64_t work_ = 0;
 };

@@ -112,57 +112,68 @@ Result<StoreCodec> StoreCodec::create(const AttentionOptions& options) {
   return codec;
 }
 
-void StoreCodec::append_token(std::byte* hot_block,
-                              int slot,
+void StoreCodec::append_token(const KvArena& arena,
+                              const Slot& slot,
                               std::span<const float> k,
                               std::span<const float> v) const noexcept {
   const int dim = layout_.shape().head_dim;
   const auto n = static_cast<size_t>(dim);
-  const int tile = slot / kTileTokens;
-  const int token = slot % kTileTokens;
+  const int token = slot.slot % kTileTokens;
   const TileShape k_tile = layout_.hot_k_tile();
   const TileShape v_tile = layout_.hot_v_tile();
   RowBuffer buffer;
   const std::span<float> row = std::span(buffer).first(n);
   for (int head = 0; head < layout_.shape().n_kv_heads; ++head) {
     const size_t start = static_cast<size_t>(head) * n;
-    std::byte* const k_bytes = hot_block + layout_.hot_k(head, tile);
+    const HotTile tile = arena.hot({.layer = slot.layer,
+                                    .kv_head = head,
+                                    .block = slot.block,
+                                    .tile = slot.slot / kTileTokens});
     std::memcpy(row.data(), k.data() + start, row.size_bytes());
     if (rotation_) rotation_->apply(row);
     for (int j = 0; j < dim; ++j) {
-      k_tile.store(k_bytes, token, j, quant::float_to_bf16(row[static_cast<size_t>(j)]));
+      k_tile.store(tile.k, token, j, quant::float_to_bf16(row[static_cast<size_t>(j)]));
     }
-    std::byte* const v_bytes = hot_block + layout_.hot_v(head, tile);
     std::memcpy(row.data(), v.data() + start, row.size_bytes());
     if (rotation_) rotation_->apply(row);
     for (int j = 0; j < dim; ++j) {
-      v_tile.store(v_bytes, j, token, quant::float_to_bf16(row[static_cast<size_t>(j)]));
+      v_tile.store(tile.v, j, token, quant::float_to_bf16(row[static_cast<size_t>(j)]));
       // Tokens share words in pairs. The first of a pair clears its partner, so that a kernel which
       // reads whole words meets zero there and never what an earlier owner of the block left.
-      if (token % 2 == 0) v_tile.store(v_bytes, j, token + 1, 0);
+      if (token % 2 == 0) v_tile.store(tile.v, j, token + 1, 0);
     }
   }
 }
 
-Result<void> StoreCodec::seal_layer(const std::byte* hot_block, const SealedBlock& sealed) const {
+Result<void> StoreCodec::seal(const SealCall& call) const {
   const quant::BlockLayout& l = layout_;
-  const auto half = [&](bool is_key, int head, int tile) {
-    TileSeal seal{.codec = is_key ? k_codec() : v_codec(),
-                  .is_key = is_key,
-                  .head_dim = l.shape().head_dim,
-                  .from = is_key ? l.hot_k_tile() : l.hot_v_tile(),
-                  .to = is_key ? l.sealed_k_tile() : l.sealed_v_tile(),
-                  .hot = hot_block + (is_key ? l.hot_k(head, tile) : l.hot_v(head, tile)),
-                  .sealed = sealed.codes + (is_key ? l.sealed_k(head, tile) : l.sealed_v(head, tile))};
-    if (seal.codec == nullptr) return seal;
-    seal.scales = sealed.scales + (is_key ? l.k_scales(head, tile) : l.v_scales(head, tile));
-    seal.exponent = sealed.exponents + (is_key ? l.k_exponent(head, tile) : l.v_exponent(head, tile));
-    return seal;
-  };
-  for (int head = 0; head < l.shape().n_kv_heads; ++head) {
-    for (int tile = 0; tile < l.n_tiles(); ++tile) {
-      TQ_TRY(seal_tile(half(true, head, tile)));
-      TQ_TRY(seal_tile(half(false, head, tile)));
+  TilePlace place;
+  for (place.layer = 0; place.layer < l.shape().n_layers; ++place.layer) {
+    for (place.kv_head = 0; place.kv_head < l.shape().n_kv_heads; ++place.kv_head) {
+      for (place.tile = 0; place.tile < l.n_tiles(); ++place.tile) {
+        place.block = call.hot;
+        const HotTile hot = call.arena->hot(place);
+        place.block = call.sealed;
+        const SealedTile sealed = call.arena->sealed(place);
+        TQ_TRY(seal_tile({.codec = k_codec(),
+                          .is_key = true,
+                          .head_dim = l.shape().head_dim,
+                          .from = l.hot_k_tile(),
+                          .to = l.sealed_k_tile(),
+                          .hot = hot.k,
+                          .sealed = sealed.k,
+                          .scales = sealed.k_scales,
+                          .exponent = sealed.k_exponent}));
+        TQ_TRY(seal_tile({.codec = v_codec(),
+                          .is_key = false,
+                          .head_dim = l.shape().head_dim,
+                          .from = l.hot_v_tile(),
+                          .to = l.sealed_v_tile(),
+                          .hot = hot.v,
+                          .sealed = sealed.v,
+                          .scales = sealed.v_scales,
+                          .exponent = sealed.v_exponent}));
+      }
     }
   }
   return {};

@@ -17,18 +17,6 @@
 
 namespace tq::kernels::cpu {
 
-// A sealed block in one layer: KvArena's pointers to it.
-struct SealedBlock {
-  std::byte* codes = nullptr;
-  uint8_t* scales = nullptr;
-  uint8_t* exponents = nullptr;
-
-  SealedBlock(const KvArena& arena, LayerIdx layer, BlockId block)
-      : codes(arena.codes(layer, block)),
-        scales(arena.scales(layer, block)),
-        exponents(arena.exponents(layer, block)) {}
-};
-
 class StoreCodec {
  public:
   static Result<StoreCodec> create(const AttentionOptions& options);
@@ -40,15 +28,20 @@ class StoreCodec {
   const quant::RowCodec* k_codec() const noexcept { return k_codec_ ? &*k_codec_ : nullptr; }
   const quant::RowCodec* v_codec() const noexcept { return v_codec_ ? &*v_codec_ : nullptr; }
 
-  // Writes one token's rows of all KV heads into `slot` of a hot block, at its start in a layer.
+  // Writes one token's rows of all KV heads into `slot` of a hot block, in one layer.
   // k, v [n_kv_heads, head_dim], not rotated.
-  void append_token(std::byte* hot_block,
-                    int slot,
+  struct Slot {
+    LayerIdx layer = 0;
+    BlockId block = kNoBlock;
+    int slot = 0;
+  };
+  void append_token(const KvArena& arena,
+                    const Slot& slot,
                     std::span<const float> k,
                     std::span<const float> v) const noexcept;
 
-  // Codes all rows of one layer of a full hot block. kInternal where a row holds NaN or infinity.
-  Result<void> seal_layer(const std::byte* hot_block, const SealedBlock& sealed) const;
+  // Codes all rows of a full hot block in all layers. kInternal where one holds NaN or infinity.
+  Result<void> seal(const SealCall& call) const;
 
  private:
   StoreCodec(const quant::BlockLayout& layout) : layout_(layout) {}

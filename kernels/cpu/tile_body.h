@@ -15,26 +15,25 @@ struct TileRef {
 };
 
 inline TileRef find_tile(const KvView& kv, int tile) {
-  const bool sealed = tile < kv.n_sealed_tiles;
-  const int index = sealed ? tile : tile - kv.n_sealed_tiles;
-  const int block = index / kv.tiles_per_block;
-  const auto in_block = static_cast<size_t>(index % kv.tiles_per_block);
-  const HalfView& k = sealed ? kv.sealed_k : kv.hot_k;
-  const HalfView& v = sealed ? kv.sealed_v : kv.hot_v;
-  const auto part = static_cast<size_t>(sealed ? kv.sealed_parts[block] : kv.hot_parts[block]);
-  const std::byte* const base =
-      sealed ? kv.codes + part * kv.codes_stride : kv.hot + part * kv.hot_stride;
-  const uint8_t* const scales = sealed ? kv.scales + part * kv.scales_stride : nullptr;
-  const uint8_t* const exponents =
-      sealed ? kv.exponents + part * kv.exponents_stride : nullptr;
-  const int32_t* const first = sealed ? kv.sealed_first : kv.hot_first;
-  return {base + k.offset + in_block * k.tile_bytes,
-          base + v.offset + in_block * v.tile_bytes,
-          k.bits == 16 ? nullptr : scales + k.scale_offset + in_block * k.scale_bytes,
-          v.bits == 16 ? nullptr : scales + v.scale_offset + in_block * v.scale_bytes,
-          k.bits == 16 ? nullptr : exponents + k.exponent_offset + in_block,
-          v.bits == 16 ? nullptr : exponents + v.exponent_offset + in_block,
-          first[block] + static_cast<int64_t>(in_block) * kTile};
+  if (tile >= kv.n_sealed_tiles) {
+    const int i = tile - kv.n_sealed_tiles;
+    const std::byte* const part = kv.hot + static_cast<size_t>(kv.hot_parts[i]) * kv.hot_stride;
+    return {part + kv.hot_k.offset, part + kv.hot_v.offset, nullptr, nullptr, nullptr, nullptr,
+            kv.hot_first[i]};
+  }
+  const auto part = static_cast<size_t>(kv.sealed_parts[tile]);
+  const std::byte* const codes = kv.codes + part * kv.codes_stride;
+  const uint8_t* const scales = kv.scales + part * kv.scales_stride;
+  const uint8_t* const exponents = kv.exponents + part * kv.exponents_stride;
+  const HalfView& k = kv.sealed_k;
+  const HalfView& v = kv.sealed_v;
+  return {codes + k.offset,
+          codes + v.offset,
+          k.bits == 16 ? nullptr : scales + k.scale_offset,
+          v.bits == 16 ? nullptr : scales + v.scale_offset,
+          k.bits == 16 ? nullptr : exponents + k.exponent_offset,
+          v.bits == 16 ? nullptr : exponents + v.exponent_offset,
+          kv.sealed_first[tile]};
 }
 
 // What one level stands for in a tile: 2^(exponent - 127) / 127, as quant::RowCodec decodes. Unused

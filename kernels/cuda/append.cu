@@ -51,11 +51,9 @@ __global__ void __launch_bounds__(32 * kWarps) append_kernel(AppendParams params
   rotate(values, params.rotation, false, lane);
 
   const HalfView& half = is_key ? store.hot_k : store.hot_v;
-  std::byte* const block = store.hot + static_cast<size_t>(at.block) * store.hot_stride;
-  auto* const tile =
-      reinterpret_cast<uint16_t*>(block + half.offset + head * half.head_stride +
-                                  static_cast<uint32_t>(at.slot / kTile) * half.tile_bytes);
-  const int token = at.slot % kTile;
+  const auto part = static_cast<size_t>(at.part + head * kHeadParts);
+  auto* const tile = reinterpret_cast<uint16_t*>(store.hot + part * store.hot_stride + half.offset);
+  const int token = at.slot;
 #pragma unroll
   for (int i = 0; i < values.kPerLane; ++i) {
     if (!values.has(i, lane)) continue;

@@ -13,7 +13,7 @@
 
 namespace tq::kernels::cuda {
 
-// This warp's tiles of the sealed blocks, from `first`.
+// This warp's sealed tiles, from `first`.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_sealed(const AttendParams& p,
                                               const QueryBlock& queries,
@@ -27,16 +27,17 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   using Values = ValueTile<kVBits, kDim>;
   constexpr bool kEarly = kDim <= 128;  // registers hold one half's words while the other is used
   const StoreView& store = p.store;
-  const LanePlace k(store.sealed_k, queries.kv_head, Codes<kKBits>::first_load(lane, kKeyRowBytes),
+  const LanePlace k(store.sealed_k, Codes<kKBits>::first_load(lane, kKeyRowBytes),
                     Keys::first_scale(lane));
-  const LanePlace v(store.sealed_v, queries.kv_head, Codes<kVBits>::first_load(lane, 4 * kDim),
+  const LanePlace v(store.sealed_v, Codes<kVBits>::first_load(lane, 4 * kDim),
                     Values::first_scale(lane));
   const int32_t n_before = p.step.sealed_indptr[queries.seq];
-  const int32_t* const blocks = p.step.sealed_blocks + n_before;
-  Cursor at(first, store.tiles_per_block);
-  BlockPlace place = sealed_block(store, blocks[at.block]);
+  const int32_t* const parts = p.step.sealed_parts + n_before;
+  const int head = queries.kv_head * kHeadParts;
+  int tile = first;
+  PartPlace place = sealed_part(store, parts[tile] + head);
   Keys keys;
-  k.load(keys, place, at.in_block, lane);
+  k.load(keys, place, lane);
   Table<kKBits> books[kBooksMax] = {};
 #pragma unroll
   for (int book = 0; book < 1 << key_book_bits(kKBits); ++book) {
@@ -47,30 +48,29 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   q.load(q_row, p.scale_log2, lane);
   for (;;) {
     Values values;
-    if constexpr (kEarly) v.load(values, place, at.in_block, lane);
-    const int block = at.block, in_block = at.in_block;
-    at.advance();
-    const bool more = at.tile < end;
-    const int next = more ? blocks[at.block] : 0;
+    if constexpr (kEarly) v.load(values, place, lane);
+    const int here = tile;
+    tile += kAttendWarps;
+    const bool more = tile < end;
+    const int next = more ? parts[tile] + head : 0;
     Scores scores;
     score_tile(keys, q, books, lane, scores);
     if constexpr (kBiased) {
-      const int position = p.step.sealed_first[n_before + block] + kTile * in_block;
-      add_bias<kDim>(p, queries.kv_head, position, lane, scores);
+      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[n_before + here], lane, scores);
     }
-    if constexpr (!kEarly) v.load(values, place, in_block, lane);
+    if constexpr (!kEarly) v.load(values, place, lane);
     weigh(scores, sums);
     if (more) {
-      place = sealed_block(store, next);
-      if constexpr (kEarly) k.load(keys, place, at.in_block, lane);
+      place = sealed_part(store, next);
+      if constexpr (kEarly) k.load(keys, place, lane);
     }
     sum_tile(values, scores, v_table, kTile, lane, sums);
     if (!more) break;
-    if constexpr (!kEarly) k.load(keys, place, at.in_block, lane);
+    if constexpr (!kEarly) k.load(keys, place, lane);
   }
 }
 
-// This warp's tiles of the hot blocks, from `first`, which counts from the first hot tile. A query
+// This warp's hot tiles, from `first`, which counts from the first of them. A query
 // sees the slots up to its own position.
 template <int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_hot(const AttendParams& p,
@@ -83,8 +83,8 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   if (first >= end) return;
   const StoreView& store = p.store;
   const StepView& step = p.step;
-  const LanePlace k(store.hot_k, queries.kv_head, Codes<16>::first_load(lane, kKeyRowBytes), 0);
-  const LanePlace v(store.hot_v, queries.kv_head, Codes<16>::first_load(lane, 4 * kDim), 0);
+  const LanePlace k(store.hot_k, Codes<16>::first_load(lane, kKeyRowBytes), 0);
+  const LanePlace v(store.hot_v, Codes<16>::first_load(lane, 4 * kDim), 0);
   const int seq = queries.seq;
   const int32_t hot = step.hot_indptr[seq];
   const int group = p.n_heads / store.n_kv_heads;
@@ -101,13 +101,14 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   const Table<16> none[kBooksMax] = {};
   KeyQueries<16, kDim, kQueries> q;
   q.load(q_row, p.scale_log2, lane);
-  for (Cursor at(first, store.tiles_per_block); at.tile < end; at.advance()) {
-    const BlockPlace block = hot_block(store, step.hot_blocks[hot + at.block]);
-    const int start = step.hot_first[hot + at.block] + kTile * at.in_block;
+  for (int tile = first; tile < end; tile += kAttendWarps) {
+    const PartPlace place =
+        hot_part(store, step.hot_parts[hot + tile] + queries.kv_head * kHeadParts);
+    const int start = step.hot_first[hot + tile];
     KeyTile<16, kDim, kQueries> keys;
     ValueTile<16, kDim> values;
-    k.load(keys, block, at.in_block, lane);
-    v.load(values, block, at.in_block, lane);
+    k.load(keys, place, lane);
+    v.load(values, place, lane);
     Scores scores;
     score_tile(keys, q, none, lane, scores);
     if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);
@@ -142,8 +143,7 @@ __device__ __forceinline__ void attend_item(const AttendParams& p) {
   const int column = lane / 4 % kQueries;
   const float* const q_row =
       column < queries.n_queries ? p.q + query_row(p, queries, column) * kDim : nullptr;
-  const int n_sealed = (p.step.sealed_indptr[queries.seq + 1] - p.step.sealed_indptr[queries.seq]) *
-                       p.store.tiles_per_block;
+  const int n_sealed = p.step.sealed_indptr[queries.seq + 1] - p.step.sealed_indptr[queries.seq];
   if constexpr (kBiased) load_plain_queries<kDim>(p, queries);
   Sums<kDim> sums;
   const int first = item.first_tile + warp;

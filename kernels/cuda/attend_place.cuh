@@ -19,52 +19,44 @@ __device__ constexpr bool reaches(int step, int dim) {
   return kDim % 32 == 0 || 32 * step + dim < kDim;
 }
 
-// The start of a block. The product is of 32-bit numbers: parts and strides are below 2^32.
-struct BlockPlace {
+// The start of a part, of the KV head that it counts from.
+struct PartPlace {
   const std::byte* words;
-  const uint8_t* scales;  // as exponents, null for hot blocks
+  const uint8_t* scales;  // as exponents, null for hot tiles
   const uint8_t* exponents;
 
+  // One multiplication: indices and strides are below 2^32.
   template <class T>
   __device__ static __forceinline__ T* start(T* pool, int part, size_t stride) {
-    return pool + static_cast<uint64_t>(static_cast<uint32_t>(part)) * static_cast<uint32_t>(stride);
+    return pool +
+           static_cast<uint64_t>(static_cast<uint32_t>(part)) * static_cast<uint32_t>(stride);
   }
 };
-__device__ __forceinline__ BlockPlace sealed_block(const StoreView& store, int part) {
-  return {BlockPlace::start(store.codes, part, store.codes_stride),
-          BlockPlace::start(store.scales, part, store.scales_stride),
-          BlockPlace::start(store.exponents, part, store.exponents_stride)};
+__device__ __forceinline__ PartPlace sealed_part(const StoreView& store, int part) {
+  return {PartPlace::start(store.codes, part, store.codes_stride),
+          PartPlace::start(store.scales, part, store.scales_stride),
+          PartPlace::start(store.exponents, part, store.exponents_stride)};
 }
-__device__ __forceinline__ BlockPlace hot_block(const StoreView& store, int part) {
-  return {BlockPlace::start(store.hot, part, store.hot_stride), nullptr, nullptr};
+__device__ __forceinline__ PartPlace hot_part(const StoreView& store, int part) {
+  return {PartPlace::start(store.hot, part, store.hot_stride), nullptr, nullptr};
 }
 
-// Where a lane finds its part of a KV head's tiles, from the start of a block.
+// Where a lane finds its share of a half, from the start of a part.
 struct LanePlace {
   uint32_t words;
   uint32_t scales;
   uint32_t exponent;
-  uint32_t tile_bytes;
-  uint32_t scale_tile_bytes;
 
-  __device__ __forceinline__
-  LanePlace(const HalfView& half, int kv_head, uint32_t first_load, uint32_t first_scale)
-      : words(half.offset + static_cast<uint32_t>(kv_head) * half.head_stride + first_load),
-        scales(half.scale_offset + static_cast<uint32_t>(kv_head) * half.scale_head_stride +
-               first_scale),
-        exponent(half.exponent_offset + static_cast<uint32_t>(kv_head) * half.exponent_head_stride),
-        tile_bytes(half.tile_bytes),
-        scale_tile_bytes(half.scale_tile_bytes) {}
+  __device__ __forceinline__ LanePlace(const HalfView& half,
+                                       uint32_t first_load,
+                                       uint32_t first_scale)
+      : words(half.offset + first_load),
+        scales(half.scale_offset + first_scale),
+        exponent(half.exponent_offset) {}
 
   template <class Tile>
-  __device__ __forceinline__ void load(Tile& tile,
-                                       const BlockPlace& block,
-                                       int in_block,
-                                       int lane) const {
-    const auto at = static_cast<uint32_t>(in_block);
-    tile.load(block.words + (words + at * tile_bytes),
-              block.scales + (scales + at * scale_tile_bytes), block.exponents + (exponent + at),
-              lane);
+  __device__ __forceinline__ void load(Tile& tile, const PartPlace& part, int lane) const {
+    tile.load(part.words + words, part.scales + scales, part.exponents + exponent, lane);
   }
 };
 
@@ -78,32 +70,6 @@ struct Bf16Tile {
                                        const uint8_t*,
                                        int) {
     at = first;
-  }
-};
-
-// A warp's place in the list of a sequence's blocks; it takes every kAttendWarps-th tile.
-struct Cursor {
-  int tile;
-  int block;
-  int in_block;
-  int tiles_per_block;
-  int block_step;  // of kAttendWarps tiles
-  int rest_step;
-
-  __device__ __forceinline__ Cursor(int first, int per_block)
-      : tile(first),
-        block(first / per_block),
-        in_block(first % per_block),
-        tiles_per_block(per_block),
-        block_step(kAttendWarps / per_block),
-        rest_step(kAttendWarps % per_block) {}
-  __device__ __forceinline__ void advance() {
-    tile += kAttendWarps;
-    block += block_step;
-    in_block += rest_step;
-    if (in_block < tiles_per_block) return;
-    in_block -= tiles_per_block;
-    ++block;
   }
 };
 

@@ -59,9 +59,9 @@ __global__ void __launch_bounds__(kRowThreads, kDim > 128 ? 2 : 3)
   }
   const int last_row = min(first_row + 15, queries.n_queries - 1);
   const int last_position = first_position + (queries.query + last_row) / group;  // of the warp's
-  const int32_t* const sealed = step.sealed_blocks + step.sealed_indptr[seq];
-  const int n_sealed =
-      (step.sealed_indptr[seq + 1] - step.sealed_indptr[seq]) * store.tiles_per_block;
+  const int head = queries.kv_head * kHeadParts;
+  const int32_t* const sealed = step.sealed_parts + step.sealed_indptr[seq];
+  const int n_sealed = step.sealed_indptr[seq + 1] - step.sealed_indptr[seq];
   auto& tile = *reinterpret_cast<DecodedTile<kDim>*>(shared_memory());
   RowQueries<kDim> q;
   q.load(p, queries, first_row, lane);
@@ -70,15 +70,11 @@ __global__ void __launch_bounds__(kRowThreads, kDim > 128 ? 2 : 3)
     __syncthreads();  // every warp is done with the last one
     int start = 0;    // position of the tile's first token; sealed ones are seen by all
     if (at < n_sealed) {
-      const BlockPlace block = sealed_block(store, sealed[at / store.tiles_per_block]);
-      decode_sealed<kDim>(store, block, queries.kv_head, at % store.tiles_per_block, tile);
+      decode_sealed<kDim>(store, sealed_part(store, sealed[at] + head), tile);
     } else {
-      const int in_hot = at - n_sealed;
-      const int block = step.hot_indptr[seq] + in_hot / store.tiles_per_block;
-      const int in_block = in_hot % store.tiles_per_block;
-      start = step.hot_first[block] + kTile * in_block;
-      copy_hot<kDim>(store, hot_block(store, step.hot_blocks[block]), queries.kv_head, in_block,
-                     n_written - start, tile);
+      const int hot = step.hot_indptr[seq] + at - n_sealed;
+      start = step.hot_first[hot];
+      copy_hot<kDim>(store, hot_part(store, step.hot_parts[hot] + head), n_written - start, tile);
     }
     __syncthreads();
     if (idle || (at >= n_sealed && start > last_position)) continue;

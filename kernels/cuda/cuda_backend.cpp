@@ -1,7 +1,6 @@
 #include "kernels/cuda/cuda_backend.h"
 
 #include <cstring>
-#include <limits>
 #include <map>
 #include <numbers>
 #include <string>
@@ -290,19 +289,19 @@ Result<void> CudaBackend::seal(const SealCall& call) {
   const PoolSizes sizes = call.arena->sizes();
   const auto n_hot = static_cast<size_t>(layout().pool_parts(sizes.hot_blocks));
   const auto n_sealed = static_cast<size_t>(layout().pool_parts(sizes.sealed_blocks));
-  return launch_seal(
-      {.store = in_layer(view_, *call.arena, 0),
-       .hot_layer_stride = n_hot * view_.hot_stride,
-       .codes_layer_stride = n_sealed * view_.codes_stride,
-       .scales_layer_stride = n_sealed * view_.scales_stride,
-       .exponents_layer_stride = n_sealed * view_.exponents_stride,
-       .n_layers = layout().shape().n_layers,
-       .hot = part_of(layout(), call.hot),
-       .sealed = part_of(layout(), call.sealed),
-       .k = k_codec_,
-       .v = v_codec_,
-       .bad = &bad()},
-      stream_);
+  return launch_seal({.store = in_layer(view_, *call.arena, 0),
+                      .hot_layer_stride = n_hot * view_.hot_stride,
+                      .codes_layer_stride = n_sealed * view_.codes_stride,
+                      .scales_layer_stride = n_sealed * view_.scales_stride,
+                      .exponents_layer_stride = n_sealed * view_.exponents_stride,
+                      .n_layers = layout().shape().n_layers,
+                      .n_tiles = layout().n_tiles(),
+                      .hot = raw(call.hot) * layout().n_tiles(),
+                      .sealed = raw(call.sealed) * layout().n_tiles(),
+                      .k = k_codec_,
+                      .v = v_codec_,
+                      .bad = &bad()},
+                     stream_);
 }
 
 Result<void> CudaBackend::attend(const AttendCall& call) {
@@ -368,11 +367,6 @@ Result<std::unique_ptr<DeviceAttention>> make_device_attention(const AttentionOp
                                                                Stream stream) {
   TQ_TRY(check_options(options));
   TQ_ASSIGN(cpu::StoreCodec store, cpu::StoreCodec::create(options));
-  const quant::BlockLayout& layout = store.layout();
-  const auto slab_bytes = static_cast<uint64_t>(layout.pool_parts(1)) * layout.hot_part_bytes();
-  if (slab_bytes > std::numeric_limits<uint32_t>::max()) {
-    return Error{Code::kUnsupported, "a layer of a slab of blocks exceeds 4 GiB", "block_tokens"};
-  }
   auto backend = std::make_unique<CudaBackend>(options, std::move(store), stream);
   TQ_TRY(backend->prepare());
   return std::unique_ptr<DeviceAttention>(std::move(backend));

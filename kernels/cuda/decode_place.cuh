@@ -17,44 +17,29 @@ __device__ __forceinline__ void for_bits(int bits, Decode decode) {
   }
 }
 
-// A tile of a KV head; at 16 bits it has no scales and no exponent, which are not to be read.
+// A half of a part; at 16 bits it has no scales and no exponent, which are not to be read.
 struct FoundTile {
   const uint32_t* words;
   const uint8_t* scales;
   const uint8_t* exponent;
 
-  __device__ __forceinline__ void load(const std::byte* first,
-                                       const uint8_t* first_scales,
-                                       const uint8_t* tile_exponent,
-                                       int) {
-    words = reinterpret_cast<const uint32_t*>(first);
-    scales = first_scales;
-    exponent = tile_exponent;
-  }
+  __device__ __forceinline__ FoundTile(const HalfView& half, const PartPlace& part)
+      : words(reinterpret_cast<const uint32_t*>(part.words + half.offset)),
+        scales(part.scales + half.scale_offset),
+        exponent(part.exponents + half.exponent_offset) {}
 };
-
-__device__ __forceinline__ FoundTile find_tile(const HalfView& half,
-                                               const BlockPlace& block,
-                                               int kv_head,
-                                               int in_block) {
-  FoundTile found;
-  LanePlace(half, kv_head, 0, 0).load(found, block, in_block, 0);
-  return found;
-}
 
 // A sealed tile.
 template <int kDim>
 __device__ __forceinline__ void decode_sealed(const StoreView& store,
-                                              const BlockPlace& block,
-                                              int kv_head,
-                                              int in_block,
+                                              const PartPlace& part,
                                               DecodedTile<kDim>& tile) {
   for_bits(store.sealed_k.bits, [&]<int kBits>() {
-    const FoundTile k = find_tile(store.sealed_k, block, kv_head, in_block);
+    const FoundTile k(store.sealed_k, part);
     decode_keys<kBits>(store.sealed_k, k.words, k.scales, kBits == 16 ? 0 : *k.exponent, tile);
   });
   for_bits(store.sealed_v.bits, [&]<int kBits>() {
-    const FoundTile v = find_tile(store.sealed_v, block, kv_head, in_block);
+    const FoundTile v(store.sealed_v, part);
     decode_values<kBits>(store.sealed_v, v.words, v.scales, kBits == 16 ? 0 : *v.exponent, kTile,
                          tile);
   });
@@ -63,15 +48,11 @@ __device__ __forceinline__ void decode_sealed(const StoreView& store,
 // A hot tile, of which n_tokens have been written.
 template <int kDim>
 __device__ __forceinline__ void copy_hot(const StoreView& store,
-                                         const BlockPlace& block,
-                                         int kv_head,
-                                         int in_block,
+                                         const PartPlace& part,
                                          int n_tokens,
                                          DecodedTile<kDim>& tile) {
-  decode_keys<16>(store.hot_k, find_tile(store.hot_k, block, kv_head, in_block).words,
-                  nullptr, 0, tile);
-  decode_values<16>(store.hot_v, find_tile(store.hot_v, block, kv_head, in_block).words,
-                    nullptr, 0, n_tokens, tile);
+  decode_keys<16>(store.hot_k, FoundTile(store.hot_k, part).words, nullptr, 0, tile);
+  decode_values<16>(store.hot_v, FoundTile(store.hot_v, part).words, nullptr, 0, n_tokens, tile);
 }
 
 }  // namespace tq::kernels::cuda

@@ -24,26 +24,22 @@ inline constexpr int kLevelsMax = 16;    // quant::kLevelsMax
 inline constexpr int kBooksMax = 4;
 inline constexpr int kGroupHeadsMax = 16;  // query heads per KV head
 
-// One half (K or V) of a block: where its tiles lie and how they are coded. Bytes; a tile of KV
-// head h lies at offset + h * head_stride + tile * tile_bytes, its scales and exponent likewise.
+// One half (K or V) of a part (quant/block_layout.h): where its tile lies and how it is coded.
 struct HalfView {
   int32_t bits = 16;      // 16, 8, 4, 3 or 2
   int32_t book_bits = 0;  // of a scale byte: quant::ScaleFormat
-  uint32_t offset = 0;    // from the block's part of KV head 0
-  uint32_t head_stride = 0;
+  uint32_t offset = 0;    // bytes from the part's start
   uint32_t tile_bytes = 0;
-  uint32_t scale_offset = 0;  // the same in the array of scales; none at 16 bits
-  uint32_t scale_head_stride = 0;
-  uint32_t scale_tile_bytes = 0;  // [n_groups][32 tokens]
-  uint32_t exponent_offset = 0;   // and in that of exponents, one byte per tile
-  uint32_t exponent_head_stride = 0;
+  uint32_t scale_offset = 0;     // the same in the array of scales; none at 16 bits
+  uint32_t exponent_offset = 0;  // and in that of exponents, a byte per tile
   // [book][2^bits] levels, four to a word; at 4 bits the two tables of attend_codes.cuh. Unused at
   // 16 and 8 bits.
   uint32_t tables[kLevelsMax / 4] = {};
 };
 
-// Both pools in one layer. Below, a block is known by its part of KV head 0 (quant/block_layout.h),
-// which lies at this index times the stride.
+// Both pools in one layer. A part lies at its index times the stride; that of KV head h is
+// h * kHeadParts parts behind that of head 0.
+inline constexpr int kHeadParts = 16;  // quant::kSlabTiles
 struct StoreView {
   std::byte* hot = nullptr;
   std::byte* codes = nullptr;
@@ -55,7 +51,6 @@ struct StoreView {
   size_t exponents_stride = 0;
   int32_t n_kv_heads = 0;
   int32_t head_dim = 0;
-  int32_t tiles_per_block = 1;
   HalfView hot_k, hot_v, sealed_k, sealed_v;
 };
 
@@ -68,24 +63,24 @@ struct RotationView {
 
 // Where a row of the step goes.
 struct TokenSlot {
-  int32_t block = 0;  // hot
-  int32_t slot = 0;
+  int32_t part = 0;         // hot, of KV head 0
+  int32_t slot = 0;         // of its tile
   int32_t clears_next = 0;  // 1: the next slot shares its words and is not written in this step
 };
 
-// kernels/paged_batch.h on the device, and where each row is written. Made once per step.
+// kernels/tile_table.h on the device, and where each row is written. Made once per step.
 struct StepView {
   int32_t n_tokens = 0;
   int32_t n_seqs = 0;
   const int32_t* token_indptr = nullptr;
   const int32_t* first_position = nullptr;
-  const int32_t* hot_indptr = nullptr;
-  const int32_t* hot_blocks = nullptr;
-  const int32_t* hot_first = nullptr;
+  const int32_t* hot_indptr = nullptr;  // as all below, of tiles
+  const int32_t* hot_parts = nullptr;
+  const int32_t* hot_first = nullptr;  // position of each tile's slot 0
   const int32_t* sealed_indptr = nullptr;
-  const int32_t* sealed_blocks = nullptr;
-  const int32_t* sealed_first = nullptr;  // position of each sealed block's slot 0
-  const TokenSlot* slots = nullptr;       // [n_tokens]
+  const int32_t* sealed_parts = nullptr;
+  const int32_t* sealed_first = nullptr;
+  const TokenSlot* slots = nullptr;  // [n_tokens]
 };
 
 // rows [n_rows, head_dim] -> out, which may be rows.
@@ -127,7 +122,8 @@ struct SealParams {
   size_t scales_layer_stride = 0;
   size_t exponents_layer_stride = 0;
   int32_t n_layers = 0;
-  int32_t hot = 0;
+  int32_t n_tiles = 0;  // of a block
+  int32_t hot = 0;      // the block's first tile among those of its pool
   int32_t sealed = 0;
   CodecView k, v;
   int32_t* bad = nullptr;  // set to 1 where a row holds NaN or infinity; else left as it is; pinned

@@ -5,6 +5,7 @@
 #include "kernels/cuda/dispatch.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/seal_search.cuh"
+#include "quant/block_layout.h"
 
 namespace tq::kernels::cuda {
 namespace {
@@ -31,21 +32,18 @@ __device__ Tile tile_of(const SealParams& params, bool is_key, int head, int til
   const StoreView& store = params.store;
   const HalfView& from = is_key ? store.hot_k : store.hot_v;
   const HalfView& to = is_key ? store.sealed_k : store.sealed_v;
-  const auto at = [&](const HalfView& half) {
-    return half.offset + static_cast<size_t>(head) * half.head_stride +
-           static_cast<size_t>(tile) * half.tile_bytes;
+  const auto part = [&](int block) {
+    return static_cast<size_t>(quant::first_part(block + tile, store.n_kv_heads) +
+                               head * kHeadParts);
   };
-  const auto sealed = static_cast<size_t>(params.sealed);
-  uint8_t* const scales =
-      store.scales + layer * params.scales_layer_stride + sealed * store.scales_stride;
-  uint8_t* const exponents =
-      store.exponents + layer * params.exponents_layer_stride + sealed * store.exponents_stride;
-  return {store.hot + layer * params.hot_layer_stride +
-              static_cast<size_t>(params.hot) * store.hot_stride + at(from),
-          store.codes + layer * params.codes_layer_stride +
-              sealed * store.codes_stride + at(to),
-          scales + to.scale_offset + head * to.scale_head_stride + tile * to.scale_tile_bytes,
-          exponents + to.exponent_offset + head * to.exponent_head_stride + tile};
+  const size_t hot = part(params.hot);
+  const size_t sealed = part(params.sealed);
+  return {store.hot + layer * params.hot_layer_stride + hot * store.hot_stride + from.offset,
+          store.codes + layer * params.codes_layer_stride + sealed * store.codes_stride + to.offset,
+          store.scales + layer * params.scales_layer_stride + sealed * store.scales_stride +
+              to.scale_offset,
+          store.exponents + layer * params.exponents_layer_stride +
+              sealed * store.exponents_stride + to.exponent_offset};
 }
 
 __device__ float bf16_value(uint32_t bits) { return std::bit_cast<float>(bits << 16); }
@@ -255,8 +253,8 @@ __global__ void __launch_bounds__(32 * kWarpsMax) seal_kernel(SealParams params)
   load_tables(params.v, 1, kBooksMax, shared);
   const bool is_key = warp < n_key_warps;
   const int position = static_cast<int>(blockIdx.x);
-  const Tile tile = tile_of(params, is_key, position / store.tiles_per_block,
-                            position % store.tiles_per_block, static_cast<int>(blockIdx.y));
+  const Tile tile = tile_of(params, is_key, position / params.n_tiles, position % params.n_tiles,
+                            static_cast<int>(blockIdx.y));
   const int bits = is_key ? store.sealed_k.bits : store.sealed_v.bits;
   const auto seal = [&]<int kBits, int kBooks, bool kIsKey>() {
     seal_group<kBits, kBooks, kIsKey>(params, tile, warp, lane, n_key_warps, n_all, shared);
@@ -282,7 +280,7 @@ Result<void> launch_seal(const SealParams& params, Stream stream) {
   const StoreView& store = params.store;
   const int n_all = n_warps(store.sealed_k, store.head_dim, kKeyGroup) +
                     n_warps(store.sealed_v, store.head_dim, kValueGroup);
-  const auto n_tiles = static_cast<unsigned>(store.n_kv_heads * store.tiles_per_block);
+  const auto n_tiles = static_cast<unsigned>(store.n_kv_heads * params.n_tiles);
   const Grid grid{.blocks = {n_tiles, static_cast<unsigned>(params.n_layers)},
                   .threads = static_cast<unsigned>(32 * n_all)};
   return run_kernel(seal_kernel, grid, stream, params);

@@ -10,6 +10,7 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/paged_batch.h"
+#include "kernels/tile_table.h"
 #include "quant/block_layout.h"
 
 namespace tq::kernels::cuda {
@@ -33,15 +34,14 @@ class StepUpload {
 
  private:
   static constexpr size_t kAlignment = 16;
-  void place_tokens(const PagedBatch& batch, size_t seq, const quant::BlockLayout& layout);
+  void place_tokens(const PagedBatch& batch, size_t seq);
 
   std::vector<std::byte> bytes_;
-  std::vector<int32_t> sealed_first_;
-  std::vector<int32_t> parts_;  // scratch
+  TileTable tiles_;
   std::vector<TokenSlot> slots_;
   StepView shape_;  // counts only
-  size_t token_indptr_ = 0, first_position_ = 0, hot_indptr_ = 0, hot_blocks_ = 0, hot_first_ = 0;
-  size_t sealed_indptr_ = 0, sealed_blocks_ = 0, sealed_positions_ = 0, token_slots_ = 0;
+  size_t token_indptr_ = 0, first_position_ = 0, hot_indptr_ = 0, hot_parts_ = 0, hot_first_ = 0;
+  size_t sealed_indptr_ = 0, sealed_parts_ = 0, sealed_first_ = 0, token_slots_ = 0;
 };
 
 }  // namespace tq::kernels::cuda

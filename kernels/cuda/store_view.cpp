@@ -9,27 +9,11 @@
 namespace tq::kernels::cuda {
 namespace {
 
-static_assert(kTile == quant::kTileTokens);
+static_assert(kTile == quant::kTileTokens && kHeadParts == quant::kSlabTiles);
 static_assert(kKeyGroup == quant::kKeyGroup && kValueGroup == quant::kValueGroup);
 static_assert(kHeadDimMax == limits::kHeadDimMax);
 static_assert(kLevelsMax == quant::kLevelsMax);
 static_assert(kBooksMax == quant::ScaleFormat{2}.n_books());
-
-// A function of (KV head, tile) as its value at the start and its stride from head to head.
-template <class Offset>
-void set_heads(Offset offset, int n_kv_heads, uint32_t& start, uint32_t& stride) {
-  start = static_cast<uint32_t>(offset(0));
-  stride = n_kv_heads > 1 ? static_cast<uint32_t>(offset(1)) - start : 0;
-}
-
-HalfView hot_half(const quant::BlockLayout& layout, bool is_key) {
-  HalfView half;
-  half.tile_bytes =
-      static_cast<uint32_t>((is_key ? layout.hot_k_tile() : layout.hot_v_tile()).bytes());
-  set_heads([&](int head) { return is_key ? layout.hot_k(head, 0) : layout.hot_v(head, 0); },
-            layout.shape().n_kv_heads, half.offset, half.head_stride);
-  return half;
-}
 
 void set_tables(const quant::RowCodec& codec, HalfView& half) {
   int8_t levels[kLevelsMax] = {};
@@ -51,22 +35,16 @@ void set_tables(const quant::RowCodec& codec, HalfView& half) {
 
 HalfView sealed_half(const cpu::StoreCodec& store, bool is_key) {
   const quant::BlockLayout& layout = store.layout();
-  const int n_heads = layout.shape().n_kv_heads;
   const quant::TileShape tile = is_key ? layout.sealed_k_tile() : layout.sealed_v_tile();
   HalfView half;
   half.bits = tile.bits;
   half.tile_bytes = static_cast<uint32_t>(tile.bytes());
-  set_heads([&](int head) { return is_key ? layout.sealed_k(head, 0) : layout.sealed_v(head, 0); },
-            n_heads, half.offset, half.head_stride);
+  half.offset = is_key ? 0 : static_cast<uint32_t>(layout.sealed_v());
   const quant::RowCodec* const codec = is_key ? store.k_codec() : store.v_codec();
   if (codec == nullptr) return half;
   half.book_bits = codec->scale_format().book_bits;
-  half.scale_tile_bytes = static_cast<uint32_t>(codec->shape().n_groups() * kTile);
-  set_heads([&](int head) { return is_key ? layout.k_scales(head, 0) : layout.v_scales(head, 0); },
-            n_heads, half.scale_offset, half.scale_head_stride);
-  set_heads(
-      [&](int head) { return is_key ? layout.k_exponent(head, 0) : layout.v_exponent(head, 0); },
-      n_heads, half.exponent_offset, half.exponent_head_stride);
+  half.scale_offset = is_key ? 0 : static_cast<uint32_t>(layout.v_scales());
+  half.exponent_offset = is_key ? 0 : static_cast<uint32_t>(layout.v_exponent());
   if (tile.bits != 8) set_tables(*codec, half);
   return half;
 }
@@ -82,22 +60,19 @@ StoreView make_store_view(const cpu::StoreCodec& store) {
   view.exponents_stride = layout.exponent_part_bytes();
   view.n_kv_heads = layout.shape().n_kv_heads;
   view.head_dim = layout.shape().head_dim;
-  view.tiles_per_block = layout.n_tiles();
-  view.hot_k = hot_half(layout, true);
-  view.hot_v = hot_half(layout, false);
+  view.hot_k.tile_bytes = static_cast<uint32_t>(layout.hot_k_tile().bytes());
+  view.hot_v.tile_bytes = static_cast<uint32_t>(layout.hot_v_tile().bytes());
+  view.hot_v.offset = static_cast<uint32_t>(layout.hot_v());
   view.sealed_k = sealed_half(store, true);
   view.sealed_v = sealed_half(store, false);
   return view;
 }
 
 StoreView in_layer(StoreView view, const KvArena& arena, LayerIdx layer) {
-  const PoolSizes sizes = arena.sizes();
-  if (sizes.hot_blocks > 0) view.hot = arena.hot(layer, BlockId{0});
-  if (sizes.sealed_blocks > 0) {
-    view.codes = arena.codes(layer, BlockId{0});
-    view.scales = arena.scales(layer, BlockId{0});
-    view.exponents = arena.exponents(layer, BlockId{0});
-  }
+  view.hot = arena.hot(layer);
+  view.codes = arena.codes(layer);
+  view.scales = arena.scales(layer);
+  view.exponents = arena.exponents(layer);
   return view;
 }
 

@@ -10,11 +10,6 @@
 
 namespace tq::kernels::cuda {
 
-// What the kernels know a block by: quant::BlockLayout::part().
-inline int32_t part_of(const quant::BlockLayout& layout, BlockId block) noexcept {
-  return static_cast<int32_t>(layout.part(raw(block)));
-}
-
 // Both pools in one layer, without pointers.
 StoreView make_store_view(const cpu::StoreCodec& store);
 // The same with those of an arena.

@@ -1,11 +1,13 @@
 // append() leaves the bytes of "scalar", whatever the rotation, and touches nothing else.
+#include <algorithm>
 #include <catch2/catch.hpp>
-#include <cstring>
+#include <span>
 #include <vector>
 
 #include "quant/random.h"
 #include "tests/kernels/backends.h"
 #include "tests/kernels/bytes.h"
+#include "tests/kernels/regions.h"
 
 namespace tq::kernels::test {
 namespace {
@@ -45,15 +47,13 @@ std::vector<std::byte> append(std::string_view name,
                               const std::vector<float>& k,
                               const std::vector<float>& v) {
   const auto backend = make_test_backend(name, options);
-  const PoolSizes pools{.hot_blocks = 20, .sealed_blocks = 1};
-  KvArena arena = backend->allocate(pools).value();
-  std::byte* const hot = arena.hot(0, BlockId{0});
-  const uint64_t n_bytes = arena_parts(backend->layout(), pools).hot;
-  std::memset(hot, kPoison, n_bytes);
+  KvArena arena = backend->allocate({.hot_blocks = 20, .sealed_blocks = 1}).value();
+  const std::span<std::byte> hot = bytes_of(arena, Region::kHot);
+  std::ranges::fill(hot, std::byte{kPoison});
   const PagedBatch batch = make_batch(options.kv.block_tokens);
   const AttnPlan* const plan = backend->plan(batch, arena).value();
   REQUIRE(backend->append({.plan = plan, .arena = &arena, .layer = 1, .k = k, .v = v}).ok());
-  return {hot, hot + n_bytes};
+  return {hot.begin(), hot.end()};
 }
 
 }  // namespace

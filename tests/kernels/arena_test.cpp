@@ -36,22 +36,23 @@ TEST_CASE("an arena is zeroed, aligned, and holds every part once", "[arena]") {
     CAPTURE(static_cast<int>(region));
     CHECK(std::ranges::all_of(all, [](std::byte byte) { return byte == std::byte{0}; }));
     std::vector<int> owners(all.size(), 0);
-    for (LayerIdx layer = 0; layer < 3; ++layer) {
-      for (int head = 0; head < 2; ++head) {
-        for (int i = 0; i < test::n_blocks(arena, region); ++i) {
-          const auto part = test::part_of(arena, region, layer, head, BlockId{i});
-          const auto at = static_cast<size_t>(part.data() - all.data());
-          REQUIRE(at + part.size() <= all.size());
-          for (size_t byte = 0; byte < part.size(); ++byte) ++owners[at + byte];
-          const auto address = reinterpret_cast<uintptr_t>(part.data());
-          const bool is_vectors = region == test::Region::kHot || region == test::Region::kCodes;
-          CHECK(address % (is_vectors ? 64 : region == test::Region::kScales ? 32 : 2) == 0);
-          // Neighbours in a slab are neighbours in memory.
-          if (i % 16 == 0) continue;
-          const auto before = test::part_of(arena, region, layer, head, BlockId{i - 1});
-          CHECK(part.data() == before.data() + before.size());
-        }
-      }
+    for (int i = 0; i < test::n_blocks(arena, region); ++i) {
+      test::for_parts(arena, BlockId{i}, [&](TilePlace place) {
+        const auto part = test::part_of(arena, region, place);
+        const auto at = static_cast<size_t>(part.data() - all.data());
+        REQUIRE(at + part.size() <= all.size());
+        for (size_t byte = 0; byte < part.size(); ++byte) ++owners[at + byte];
+        const auto address = reinterpret_cast<uintptr_t>(part.data());
+        const bool is_vectors = region == test::Region::kHot || region == test::Region::kCodes;
+        CHECK(address % (is_vectors ? 64 : region == test::Region::kScales ? 32 : 2) == 0);
+        if (region == test::Region::kHot) CHECK(arena.hot(place).k == part.data());
+        if (region == test::Region::kCodes) CHECK(arena.sealed(place).k == part.data());
+        // Neighbours in a slab are neighbours in memory.
+        if (i % 16 == 0) return;
+        place.block = BlockId{i - 1};
+        const auto before = test::part_of(arena, region, place);
+        CHECK(part.data() == before.data() + before.size());
+      });
     }
     CHECK(*std::ranges::max_element(owners) == 1);
   }

@@ -155,9 +155,9 @@ TEST_CASE("a row that cannot be sealed is told by the next call that waits, once
   CHECK(device.backend->wait().ok());
   REQUIRE(seal(2).ok());
   std::byte byte{};
-  CHECK(device.backend->read(std::span(&byte, 1), device.arena.hot(0, BlockId{0})).error().code ==
+  CHECK(device.backend->read(std::span(&byte, 1), device.arena.hot(0)).error().code ==
         Code::kInternal);
-  CHECK(device.backend->read(std::span(&byte, 1), device.arena.hot(0, BlockId{0})).ok());
+  CHECK(device.backend->read(std::span(&byte, 1), device.arena.hot(0)).ok());
 }
 
 }  // namespace tq::kernels

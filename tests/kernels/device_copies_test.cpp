@@ -18,6 +18,7 @@
 namespace tq::kernels {
 namespace {
 
+using test::for_parts;
 using test::kRegions;
 using test::n_blocks;
 using test::need;
@@ -42,18 +43,9 @@ std::unique_ptr<DeviceAttention> make_device(KvFormats formats, quant::KvShape s
   return need(cuda::make_device_attention(make_options(formats, shape), nullptr));
 }
 
-// Calls use(part, its bytes in an array of all of the block's) for each part of a block.
-template <class Bytes, class Use>
-void each_part(const KvArena& arena, Region region, int block, Bytes bytes, Use use) {
-  const quant::KvShape& shape = arena.layout().shape();
-  const size_t n = part_bytes(arena.layout(), region);
-  for (int part = 0; part < shape.n_layers * shape.n_kv_heads; ++part) {
-    use(part_of(arena, region, part / shape.n_kv_heads, part % shape.n_kv_heads, BlockId{block}),
-        bytes.subspan(static_cast<size_t>(part) * n, n));
-  }
-}
+// A block's bytes in one region, part after part.
 size_t block_bytes(const quant::BlockLayout& layout, Region region) {
-  const auto n_parts = static_cast<size_t>(layout.shape().n_layers * layout.shape().n_kv_heads);
+  const size_t n_parts = layout.hot_block_bytes() / layout.hot_part_bytes();
   return n_parts * part_bytes(layout, region);
 }
 
@@ -62,8 +54,11 @@ std::vector<std::byte> read(DeviceAttention& device,
                             Region region,
                             int block) {
   std::vector<std::byte> bytes(block_bytes(arena.layout(), region));
-  each_part(arena, region, block, std::span(bytes), [&](auto there, auto here) {
-    REQUIRE(device.read(here, there.data()).ok());
+  size_t at = 0;
+  for_parts(arena, BlockId{block}, [&](const TilePlace& place) {
+    const auto part = part_of(arena, region, place);
+    REQUIRE(device.read(std::span(bytes).subspan(at, part.size()), part.data()).ok());
+    at += part.size();
   });
   return bytes;
 }
@@ -72,8 +67,11 @@ void write(DeviceAttention& device,
            Region region,
            int block,
            std::span<const std::byte> bytes) {
-  each_part(arena, region, block, bytes, [&](auto there, auto here) {
-    REQUIRE(device.write(there.data(), here).ok());
+  size_t at = 0;
+  for_parts(arena, BlockId{block}, [&](const TilePlace& place) {
+    const auto part = part_of(arena, region, place);
+    REQUIRE(device.write(part.data(), bytes.subspan(at, part.size())).ok());
+    at += part.size();
   });
 }
 

@@ -6,7 +6,7 @@
 #include <functional>
 #include <limits>
 
-#include "kernels/batch_check.h"
+#include "kernels/tile_table.h"
 #include "tests/kernels/world.h"
 
 namespace tq::kernels::test {
@@ -134,20 +134,53 @@ TEST_CASE("a key bias that does not fit is refused", "[plan]") {
   }
 }
 
-TEST_CASE("sealed blocks hold the positions that hot ones leave free", "[plan]") {
-  const auto positions = [](std::vector<int32_t> hot_first, int32_t n_sealed) {
+TEST_CASE("a table of tiles: where they lie, and at which positions", "[plan]") {
+  const auto table_of = [](std::vector<int32_t> hot_first, int32_t n_sealed, int block_tokens) {
     PagedBatch batch;
+    batch.n_seqs = 1;
     batch.hot_indptr = {0, static_cast<int32_t>(hot_first.size())};
+    for (size_t i = 0; i < hot_first.size(); ++i) {
+      batch.hot_blocks.push_back(BlockId{static_cast<int32_t>(20 + i)});
+    }
     batch.hot_first = std::move(hot_first);
     batch.sealed_indptr = {0, n_sealed};
-    std::vector<int32_t> found;
-    sealed_positions(batch, 0, 32, found);
-    return found;
+    for (int32_t i = 0; i < n_sealed; ++i) batch.sealed_blocks.push_back(BlockId{17 - i});
+    TileTable table;
+    table.build(batch, quant::BlockLayout::create({.n_layers = 1, .n_kv_heads = 2, .head_dim = 64},
+                                                  {}, block_tokens)
+                           .value());
+    return table;
   };
-  CHECK(positions({64, 96}, 2) == std::vector<int32_t>{0, 32});
-  CHECK(positions({0, 32, 128}, 2) == std::vector<int32_t>{64, 96});
-  CHECK(positions({0, 64, 160}, 3) == std::vector<int32_t>{32, 96, 128});
-  CHECK(positions({0}, 0).empty());
+  using Ints = std::vector<int32_t>;
+  // Sealed blocks hold the positions that hot ones leave free.
+  CHECK(table_of({64, 96}, 2, 32).sealed.positions == Ints{0, 32});
+  CHECK(table_of({0, 32, 128}, 2, 32).sealed.positions == Ints{64, 96});
+  CHECK(table_of({0, 64, 160}, 3, 32).sealed.positions == Ints{32, 96, 128});
+  CHECK(table_of({0}, 0, 32).sealed.positions.empty());
+  // Tile 17 is the second of the second slab, which two heads of the first lie before.
+  const TileTable one = table_of({0, 64}, 2, 32);
+  CHECK(one.sealed.parts == Ints{33, 32});
+  CHECK(one.sealed.indptr == Ints{0, 2});
+  CHECK(one.hot.parts == Ints{36, 37});
+  CHECK(one.hot.positions == Ints{0, 64});
+  // Block 5 of 96 tokens begins with the last tile of the first slab.
+  PagedBatch batch;
+  batch.n_seqs = 2;
+  batch.hot_indptr = {0, 0, 1};
+  batch.hot_blocks = {BlockId{5}};
+  batch.hot_first = {96};
+  batch.sealed_indptr = {0, 0, 1};
+  batch.sealed_blocks = {BlockId{0}};
+  TileTable three;
+  three.build(
+      batch,
+      quant::BlockLayout::create({.n_layers = 1, .n_kv_heads = 2, .head_dim = 64}, {}, 96).value());
+  CHECK(three.hot.indptr == Ints{0, 0, 3});
+  CHECK(three.hot.parts == Ints{15, 32, 33});
+  CHECK(three.hot.positions == Ints{96, 128, 160});
+  CHECK(three.sealed.indptr == Ints{0, 0, 3});
+  CHECK(three.sealed.parts == Ints{0, 1, 2});
+  CHECK(three.sealed.positions == Ints{0, 32, 64});
 }
 
 TEST_CASE("append, attend and seal refuse wrong spans, layers and blocks", "[plan]") {

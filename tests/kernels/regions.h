@@ -27,26 +27,42 @@ inline int n_blocks(const KvArena& arena, Region region) {
   return region == Region::kHot ? arena.sizes().hot_blocks : arena.sizes().sealed_blocks;
 }
 
-// A block's part of one layer and KV head.
-inline std::span<std::byte> part_of(
-    const KvArena& arena, Region region, LayerIdx layer, int kv_head, BlockId block) {
+// Start of a layer.
+inline std::byte* start_of(const KvArena& arena, Region region, LayerIdx layer) {
+  switch (region) {
+    case Region::kHot: return arena.hot(layer);
+    case Region::kCodes: return arena.codes(layer);
+    case Region::kScales: return reinterpret_cast<std::byte*>(arena.scales(layer));
+    case Region::kExponents: return reinterpret_cast<std::byte*>(arena.exponents(layer));
+  }
+  return nullptr;
+}
+
+inline std::span<std::byte> part_of(const KvArena& arena, Region region, const TilePlace& place) {
   const quant::BlockLayout& layout = arena.layout();
   const size_t bytes = part_bytes(layout, region);
-  std::byte* const start =
-      region == Region::kHot      ? arena.hot(layer, block)
-      : region == Region::kCodes  ? arena.codes(layer, block)
-      : region == Region::kScales ? reinterpret_cast<std::byte*>(arena.scales(layer, block))
-                                  : reinterpret_cast<std::byte*>(arena.exponents(layer, block));
-  return {start + static_cast<size_t>(kv_head * layout.slab_blocks()) * bytes, bytes};
+  const int64_t part =
+      layout.part(raw(place.block), place.tile) + place.kv_head * quant::kSlabTiles;
+  return {start_of(arena, region, place.layer) + static_cast<size_t>(part) * bytes, bytes};
+}
+
+// use(its place) for each part of a block.
+template <class Use>
+void for_parts(const KvArena& arena, BlockId block, Use use) {
+  const quant::BlockLayout& layout = arena.layout();
+  TilePlace place{.block = block};
+  for (place.layer = 0; place.layer < layout.shape().n_layers; ++place.layer) {
+    for (place.kv_head = 0; place.kv_head < layout.shape().n_kv_heads; ++place.kv_head) {
+      for (place.tile = 0; place.tile < layout.n_tiles(); ++place.tile) use(place);
+    }
+  }
 }
 
 // All bytes of a region, those of blocks that only fill up a slab too.
 inline std::span<std::byte> bytes_of(const KvArena& arena, Region region) {
-  if (n_blocks(arena, region) == 0) return {};
   const quant::BlockLayout& layout = arena.layout();
-  const auto n_parts = static_cast<size_t>(layout.pool_parts(n_blocks(arena, region)));
-  return {part_of(arena, region, 0, 0, BlockId{0}).data(),
-          static_cast<size_t>(layout.shape().n_layers) * n_parts * part_bytes(layout, region)};
+  const int64_t n_parts = layout.shape().n_layers * layout.pool_parts(n_blocks(arena, region));
+  return {start_of(arena, region, 0), static_cast<size_t>(n_parts) * part_bytes(layout, region)};
 }
 
 }  // namespace tq::kernels::test

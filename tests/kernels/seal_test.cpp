@@ -44,15 +44,16 @@ uint16_t draw(quant::Rng& rng, int kind, int exponent) {
 }
 
 // The sealed memory after one block was sealed into it, region after region, full of 0xa5 before.
-// hot [KV head][part].
+// hot: the block's parts.
 std::vector<std::byte> seal(PagedAttention& backend, const std::vector<uint16_t>& hot) {
   KvArena arena = backend.allocate({.hot_blocks = 1, .sealed_blocks = 1}).value();
   const auto rows = std::as_bytes(std::span(hot));
-  for (int head = 0; head < backend.layout().shape().n_kv_heads; ++head) {
-    const auto part = test::part_of(arena, test::Region::kHot, 0, head, BlockId{0});
-    std::ranges::copy(rows.subspan(static_cast<size_t>(head) * part.size(), part.size()),
-                      part.begin());
-  }
+  size_t at = 0;
+  test::for_parts(arena, BlockId{0}, [&](const TilePlace& place) {
+    const auto part = test::part_of(arena, test::Region::kHot, place);
+    std::ranges::copy(rows.subspan(at, part.size()), part.begin());
+    at += part.size();
+  });
   std::vector<std::byte> sealed;
   for (const test::Region region : test::kRegions) {
     if (region == test::Region::kHot) continue;
@@ -88,7 +89,7 @@ TEST_CASE("every backend seals any rows to the same bytes", "[seal]") {
         for (int kind = 0; kind <= kKinds; ++kind) {  // the last one mixes them
           const int exponent = 40 + rng.below(200);
           const quant::BlockLayout& layout = scalar->layout();
-          std::vector<uint16_t> hot(2 * layout.hot_part_bytes() / sizeof(uint16_t));
+          std::vector<uint16_t> hot(layout.hot_block_bytes() / sizeof(uint16_t));
           for (uint16_t& value : hot) {
             value = draw(rng, kind < kKinds ? kind : rng.below(kKinds), exponent);
           }

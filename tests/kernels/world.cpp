@@ -294,21 +294,18 @@ const std::vector<float>& World::output(int seq, int64_t position) const {
 }
 
 bool World::poison_intact() const {
-  const quant::KvShape& shape = arena_->layout().shape();
   const auto is_poison = [](std::byte byte) { return byte == std::byte{kPoison}; };
+  bool intact = true;
   for (const Region region : kRegions) {
     const std::vector<bool>& used = region == Region::kHot ? hot_used_ : sealed_used_;
     for (int i = 0; i < n_blocks(*arena_, region); ++i) {
       if (used[static_cast<size_t>(i)]) continue;
-      for (LayerIdx layer = 0; layer < shape.n_layers; ++layer) {
-        for (int head = 0; head < shape.n_kv_heads; ++head) {
-          const auto bytes = part_of(*arena_, region, layer, head, BlockId{i});
-          if (!std::ranges::all_of(bytes, is_poison)) return false;
-        }
-      }
+      for_parts(*arena_, BlockId{i}, [&](const TilePlace& place) {
+        intact = intact && std::ranges::all_of(part_of(*arena_, region, place), is_poison);
+      });
     }
   }
-  return true;
+  return intact;
 }
 
 }  // namespace tq::kernels::test

@@ -127,55 +127,50 @@ TEST_CASE("words lie as the kernels read them", "[block_layout]") {
         std::byte{0xb0});  // little endian: entry 9 is the high nibble of byte 0
 }
 
-TEST_CASE("tiles, scales and exponents fill the parts of a slab", "[block_layout]") {
+TEST_CASE("tiles, scales and exponents fill the parts of slabs", "[block_layout]") {
   for (const int head_dim : kHeadDims) {
     for (const KvFormat k : kFormats) {
       for (const KvFormat v : kFormats) {
-        for (const int block_tokens : {32, 96, 192, 1024}) {  // slabs of 16, 4, 2 and 1 blocks
+        for (const int block_tokens : {32, 96, 128, 512, 1024}) {
           CAPTURE(head_dim, tq::to_string(KvFormats{k, v}), block_tokens);
           constexpr int kHeads = 3;
           const BlockLayout layout =
               BlockLayout::create({.n_layers = 2, .n_kv_heads = kHeads, .head_dim = head_dim},
                                   {k, v}, block_tokens)
                   .value();
-          const int n_blocks = layout.slab_blocks();
-          REQUIRE(n_blocks == (block_tokens == 32 ? 16 : block_tokens == 96 ? 4 : block_tokens == 192 ? 2 : 1));
+          const int n_blocks = 2 * layout.slab_blocks();
           std::set<Range> hot, sealed, scales, exponents;
           for (int block = 0; block < n_blocks; ++block) {
-            const auto part = static_cast<size_t>(layout.part(block));
-            for (int head = 0; head < kHeads; ++head) {
-              for (int t = 0; t < layout.n_tiles(); ++t) {
-                const auto range = [](size_t at, TileShape tile) {
+            for (int t = 0; t < layout.n_tiles(); ++t) {
+              for (int head = 0; head < kHeads; ++head) {
+                const auto part = static_cast<size_t>(layout.part(block, t) + 16 * head);
+                const auto put_tile = [](std::set<Range>& ranges, size_t at, TileShape tile) {
                   REQUIRE(at % 64 == 0);
-                  return Range{at, at + tile.bytes()};
+                  ranges.insert({at, at + tile.bytes()});
                 };
-                const size_t hot_start = part * layout.hot_part_bytes();
-                hot.insert(range(hot_start + layout.hot_k(head, t), layout.hot_k_tile()));
-                hot.insert(range(hot_start + layout.hot_v(head, t), layout.hot_v_tile()));
-                const size_t start = part * layout.code_part_bytes();
-                sealed.insert(range(start + layout.sealed_k(head, t), layout.sealed_k_tile()));
-                sealed.insert(range(start + layout.sealed_v(head, t), layout.sealed_v_tile()));
-                const auto put = [&](std::set<Range>& ranges, size_t at, int n_bytes) {
-                  ranges.insert({at, at + static_cast<size_t>(n_bytes)});
+                put_tile(hot, part * layout.hot_part_bytes(), layout.hot_k_tile());
+                put_tile(hot, part * layout.hot_part_bytes() + layout.hot_v(), layout.hot_v_tile());
+                put_tile(sealed, part * layout.code_part_bytes(), layout.sealed_k_tile());
+                put_tile(sealed, part * layout.code_part_bytes() + layout.sealed_v(),
+                         layout.sealed_v_tile());
+                const auto put = [](std::set<Range>& ranges, size_t at, int n_bytes) {
+                  if (n_bytes > 0) ranges.insert({at, at + static_cast<size_t>(n_bytes)});
                 };
                 const size_t first = part * layout.scale_part_bytes();
-                const auto put_scales = [&](size_t at, int n_groups) {
-                  REQUIRE((first + at) % 4 == 0);
-                  put(scales, first + at, 32 * n_groups);
-                };
-                if (k != KvFormat::kBf16) put_scales(layout.k_scales(head, t), layout.n_k_groups());
-                if (v != KvFormat::kBf16) put_scales(layout.v_scales(head, t), layout.n_v_groups());
+                REQUIRE(first % 32 == 0);
+                put(scales, first, 32 * layout.n_k_groups());
+                put(scales, first + layout.v_scales(), 32 * layout.n_v_groups());
                 if (layout.formats().sealed_is_hot()) continue;
                 const size_t exponent = part * layout.exponent_part_bytes();
-                put(exponents, exponent + layout.k_exponent(head, t), 1);
-                put(exponents, exponent + layout.v_exponent(head, t), 1);
+                put(exponents, exponent, 1);
+                put(exponents, exponent + layout.v_exponent(), 1);
               }
             }
           }
           const auto n_parts = static_cast<size_t>(layout.pool_parts(n_blocks));
-          REQUIRE(n_parts == static_cast<size_t>(n_blocks * kHeads));
-          REQUIRE(hot.size() == 2 * n_parts * static_cast<size_t>(layout.n_tiles()));
-          REQUIRE(sealed.size() == hot.size());
+          REQUIRE(n_parts == static_cast<size_t>(n_blocks * kHeads * layout.n_tiles()));
+          REQUIRE(hot.size() == 2 * n_parts);
+          REQUIRE(sealed.size() == 2 * n_parts);
           require_exact_cover(hot, n_parts * layout.hot_part_bytes());
           require_exact_cover(sealed, n_parts * layout.code_part_bytes());
           require_exact_cover(scales, n_parts * layout.scale_part_bytes());
@@ -187,18 +182,29 @@ TEST_CASE("tiles, scales and exponents fill the parts of a slab", "[block_layout
 }
 
 TEST_CASE("slabs follow each other, and pools are whole slabs", "[block_layout]") {
-  const BlockLayout layout =
-      BlockLayout::create({.n_layers = 2, .n_kv_heads = 3, .head_dim = 64}, {}, 32).value();
-  CHECK(layout.part(0) == 0);
-  CHECK(layout.part(15) == 15);
-  CHECK(layout.part(16) == 48);
-  CHECK(layout.part(35) == 99);
-  CHECK(layout.pool_parts(0) == 0);
-  CHECK(layout.pool_parts(1) == 48);
-  CHECK(layout.pool_parts(16) == 48);
-  CHECK(layout.pool_parts(17) == 96);
-  CHECK(layout.sealed_k(2, 0) == 2 * 16 * layout.code_part_bytes());
-  CHECK(layout.hot_v(1, 0) == 16 * layout.hot_part_bytes() + layout.hot_k_tile().bytes());
+  const auto layout_of = [](int block_tokens) {
+    return BlockLayout::create({.n_layers = 2, .n_kv_heads = 3, .head_dim = 64}, {}, block_tokens)
+        .value();
+  };
+  const BlockLayout one = layout_of(32);
+  CHECK(one.slab_blocks() == 16);
+  CHECK(one.part(0, 0) == 0);
+  CHECK(one.part(15, 0) == 15);
+  CHECK(one.part(16, 0) == 48);
+  CHECK(one.part(35, 0) == 99);
+  CHECK(one.pool_parts(0) == 0);
+  CHECK(one.pool_parts(1) == 48);
+  CHECK(one.pool_parts(16) == 48);
+  CHECK(one.pool_parts(17) == 96);
+  const BlockLayout three = layout_of(96);  // a slab ends within a block
+  CHECK(three.slab_blocks() == 16);
+  CHECK(three.part(5, 0) == 15);
+  CHECK(three.part(5, 1) == 48);
+  CHECK(three.pool_parts(5) == 48);
+  CHECK(three.pool_parts(6) == 96);
+  CHECK(layout_of(128).slab_blocks() == 4);
+  CHECK(layout_of(1024).slab_blocks() == 1);
+  CHECK(layout_of(1024).pool_parts(1) == 96);
 }
 
 TEST_CASE("bytes per token follow from the layout", "[block_layout]") {
