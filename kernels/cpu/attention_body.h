@@ -280,7 +280,7 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
 
 inline Simd::Table table_of(const HalfView& half, int book_bits) {
   return half.levels == nullptr ? Simd::Table{Simd::zero_int()}  // 16 and 8 bits look nothing up
-                                : Simd::make_table(half.levels, 1 << (half.bits + book_bits));
+                                : Simd::make_table(half.levels, half.bits, book_bits);
 }
 
 // Adds <R_-f q, R_t b>, f the position of the tile, to the scores of one query.

@@ -35,7 +35,7 @@ template <int kBits, int kBookBits, int kQ, int kV>
                                              int unit_end,
                                              const int32_t* coefficients,
                                              int stride,
-                                             Simd::Table table,
+                                             const Simd::Table& table,
                                              const I (&books)[kV],
                                              I (&sum)[kV][kQ]) {
   constexpr int kWords = words_per_unit(kBits);
@@ -45,7 +45,8 @@ template <int kBits, int kBookBits, int kQ, int kV>
     Simd::Packed packed[kV];
 #pragma GCC unroll 4
     for (int v = 0; v < kV; ++v) {
-      packed[v] = Simd::load_packed<kBits>(words + v * Simd::kLanes, lanes, unit % 2);
+      packed[v] =
+          Simd::load_packed<kBits, kBookBits>(words + v * Simd::kLanes, lanes, unit % 2, books[v]);
       if (v * Simd::kLanes % kLineWords != 0) continue;
       const uint32_t* const to_come = words + v * Simd::kLanes + ahead;
       if (kBits != 3 || unit % 2 == 0) Simd::prefetch(to_come);
@@ -56,7 +57,7 @@ template <int kBits, int kBookBits, int kQ, int kV>
       I levels[kV][Simd::kVectorsPerStep];
 #pragma GCC unroll 4
       for (int v = 0; v < kV; ++v) {
-        Simd::unpack<kBits, kBookBits>(packed[v], table, books[v], levels[v]);
+        Simd::unpack<kBits, kBookBits>(packed[v], step, table, levels[v]);
       }
 #pragma GCC unroll 2
       for (int k = 0; k < Simd::kVectorsPerStep; ++k) {

@@ -155,7 +155,8 @@ struct Simd {
   struct Table {
     I bytes;  // the levels of all codebooks, repeated to fill each half of 16
   };
-  static Table make_table(const int8_t* levels, int n) {  // n a power of two, from 4 on
+  static Table make_table(const int8_t* levels, int bits, int book_bits) {
+    const int n = 1 << (bits + book_bits);
     alignas(32) int32_t words[8];
     for (int i = 0; i < 8; ++i) __builtin_memcpy(words + i, levels + (4 * i & (n - 1)), 4);
     return {load_int(words)};
@@ -164,12 +165,13 @@ struct Simd {
   struct Packed {
     I low;
     I high;  // 3 bits only: the third bit of each code, at bit 2 of its byte
+    I books;
   };
   // `words` points at the lane's first word of a unit. For 3 bits, a unit of 16 entries is half of
   // a group of 32: `half` 0 or 1, `words` at the group's word of high bits.
-  template <int kBits>
-  static Packed load_packed(const uint32_t* words, int lanes, int half) {
-    if constexpr (kBits != 3) return {load_int(words), zero_int()};
+  template <int kBits, int kBookBits>
+  static Packed load_packed(const uint32_t* words, int lanes, int half, I books) {
+    if constexpr (kBits != 3) return {load_int(words), zero_int(), books};
     // Bytes of the low word hold entries 4k .. 4k + 3; bring the high bits of those to byte k's low
     // nibble.
     const I spread =
@@ -180,13 +182,16 @@ struct Simd {
     const I bytes = _mm256_shuffle_epi8(load_int(words), spread);
     const I nibbles = _mm256_and_si256(_mm256_or_si256(bytes, _mm256_slli_epi16(bytes, 4)),
                                        _mm256_set1_epi8(0x0f));
-    return {load_int(words + (1 + half) * lanes), _mm256_slli_epi16(nibbles, 2)};
+    return {load_int(words + (1 + half) * lanes), _mm256_slli_epi16(nibbles, 2), books};
   }
-  // Level pairs of the next codes. Of a word's n entries, step i yields the pairs (i, i + n/2) and
-  // (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2 apart. At 8 bits codes are
-  // levels.
+  // Level pairs of the next codes; steps come in their order. Of a word's n entries, step i yields
+  // the pairs (i, i + n/2) and (i + n/4, i + 3n/4): the halves of a 32-bit lane are entries n/2
+  // apart. At 8 bits codes are levels.
   template <int kBits, int kBookBits>
-  static void unpack(Packed& packed, Table table, I books, I (&pairs)[kVectorsPerStep]) {
+  static void unpack(Packed& packed,
+                     int /*step*/,
+                     const Table& table,
+                     I (&pairs)[kVectorsPerStep]) {
     if constexpr (kBits == 8) return widen(packed.low, pairs);
     I codes;
     if constexpr (kBits == 3) {
@@ -198,7 +203,7 @@ struct Simd {
       codes = _mm256_and_si256(packed.low, _mm256_set1_epi8((1 << kBits) - 1));
       packed.low = _mm256_srli_epi32(packed.low, kBits);
     }
-    if constexpr (kBookBits > 0) codes = _mm256_or_si256(codes, books);
+    if constexpr (kBookBits > 0) codes = _mm256_or_si256(codes, packed.books);
     widen(_mm256_shuffle_epi8(table.bytes, codes), pairs);
   }
   static void widen(I levels, I (&pairs)[kVectorsPerStep]) {

@@ -153,18 +153,21 @@ struct Simd {
     }
     return fma(to_float(_mm512_cvtepu8_epi32(largest)), set1(0.125f), set1(0.0861f - 15.0f));
   }
-  // Their codebooks, in each byte of a lane above the place of a code: an index of the table.
-  template <int kBits, int kBookBits>
+  // Their codebooks, where load_packed() takes them from in each byte of a lane; other bits are
+  // anything.
+  template <int /*kBits*/, int kBookBits>
   static I load_books(const uint8_t* p) {
     if constexpr (kBookBits == 0) return zero_int();
+    const __m128i scales = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    if constexpr (kBookBits == 1) {  // several bits of it are wanted: all are the same
+      constexpr int kBook = 0x7f & ~largest_scale(1);
+      return _mm512_maskz_set1_epi32(_mm_test_epi8_mask(scales, _mm_set1_epi8(kBook)), -1);
+    }
     // Of the sixteen bytes, repeated in each quarter, lane i takes byte i, four times.
     const I lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
     const I spread = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(0x01010101));
-    const I scales = _mm512_shuffle_epi8(
-        _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), spread);
-    constexpr int kBooks = 0x7f & ~largest_scale(kBookBits);
-    return _mm512_srli_epi32(_mm512_and_si512(scales, _mm512_set1_epi8(kBooks)),
-                             7 - kBookBits - kBits);
+    return _mm512_srli_epi32(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(scales), spread),
+                             7 - kBookBits - kBookAt);
   }
   // Inlined at once: GCC 12 drops calls of a function that does nothing but prefetch, as without
   // effect.
@@ -201,11 +204,11 @@ struct Simd {
   }
   // Where the bytes of two queries' words lie after packing: each quarter of a vector holds 4
   // entries of the first 16 and 4 of the others, of one query and then of the other.
-  struct PackOrder {
+  struct ByteOrder {
     alignas(64) uint8_t bytes[64];
   };
-  static constexpr PackOrder pack_order(int apart) {
-    PackOrder order{};
+  static constexpr ByteOrder pack_order(int apart) {
+    ByteOrder order{};
     for (int i = 0; i < 64; ++i) {
       const int word = i % 32 / 4;
       const int entry = word / apart * 4 * apart + i % 4 * apart + word % apart;
@@ -214,61 +217,126 @@ struct Simd {
     }
     return order;
   }
-  static const PackOrder kOrder4;   // 4 bits
-  static const PackOrder kOrder23;  // 2 and 3 bits
+  static const ByteOrder kOrder4;   // 4 bits
+  static const ByteOrder kOrder23;  // 2 and 3 bits
 
   // --- codes -> levels in bytes ---
-  // A byte permutation ignores index bits above the sixth, so with the table repeated to 64 entries
-  // the codes of one codebook need no mask.
+  // A byte permutation looks at six bits of an index, and a code with its codebook has two to four.
+  // So there is not one index per code: the levels lie in several tables, each of which reads other
+  // bits of the same index and repeats its levels over the rest. An index, from its first bit on:
+  //   4 bits          code, anything
+  //   2 bits          two codes, their codebook or, without one, anything
+  //   3 bits, values  two codes without their third bits, then those
+  //   3 bits, keys    one code without its third bit, and about it third bits and codebook: two
+  //                   codes would be seven bits
   struct Table {
-    I bytes;
+    I bytes[3];  // the levels' first, where a format needs fewer
   };
-  static Table make_table(const int8_t* levels, int n) {  // n a power of two, from 4 on
+  // Where the level of each of a table's 64 indices lies among all, repeated. `places`: which bits
+  // of an index are those of a level's number, codebook * 2^bits + code.
+  template <size_t kN>
+  static constexpr ByteOrder level_order(const int (&places)[kN]) {
+    ByteOrder order{};
+    for (int index = 0; index < 64; ++index) {
+      int number = 0;
+      for (size_t i = 0; i < kN; ++i) number |= (index >> places[i] & 1) << i;
+      order.bytes[index] = static_cast<uint8_t>(number);
+    }
+    return order;
+  }
+  struct TableOrder {
+    ByteOrder tables[3];
+  };
+  static const TableOrder kTable4, kTable3, kTable3Books, kTable2;
+  static constexpr int kBookAt = 4;  // at 2 bits
+
+  static Table make_table(const int8_t* levels, int bits, int book_bits) {
+    const int n = 1 << (bits + book_bits);
     alignas(64) int32_t words[16];
     for (int i = 0; i < 16; ++i) __builtin_memcpy(words + i, levels + (4 * i & (n - 1)), 4);
-    return {_mm512_xor_si512(load_int(words), _mm512_set1_epi8(-128))};
+    const I repeated = _mm512_xor_si512(load_int(words), _mm512_set1_epi8(-128));
+    const TableOrder& order = bits == 4        ? kTable4
+                              : bits == 2      ? kTable2
+                              : book_bits == 0 ? kTable3
+                                               : kTable3Books;
+    Table table{};
+    for (int t = 0; t < 3; ++t) {
+      table.bytes[t] = _mm512_permutexvar_epi8(load_int(order.tables[t].bytes), repeated);
+    }
+    return table;
   }
 
+  // `low`: indices, of two steps each or at 4 bits of one; of 3-bit keys their codes only; at 8
+  // bits the word. `high`, of 3-bit keys: third bits in bits 3 to 6 of each byte, the codebook in
+  // the others, and the same two bits lower.
   struct Packed {
-    I low;
-    I high;  // 3 bits only: the third bit of each code, at bit 2 of its byte
+    I low[2];
+    I high[2];
   };
+  // kMask ? a : b, bit by bit, the same in each byte.
+  template <int kMask>
+  static I choose(I a, I b) {
+    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(kMask), a, b, 0xca);
+  }
+  // The third bits of the four codes of a low word's byte, from bit kTo of the byte on.
+  template <int kTo>
+  static I third_bits(const uint32_t* words, int half) {
+    constexpr int64_t kOnes = 0x0101010101010101;
+    constexpr int64_t kFirst = 0x2c2824200c080400;  // of two lanes; taken modulo 64
+    static constexpr int64_t kOffsets[2] = {kFirst + (64 - kTo) * kOnes,
+                                            kFirst + (80 - kTo) * kOnes};
+    return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(kOffsets[half]), load_int(words));
+  }
   // `words` points at the lane's first word of a unit. For 3 bits, a unit of 16 entries is half of
   // a group of 32: `half` 0 or 1, `words` at the group's word of high bits.
-  template <int kBits>
-  static Packed load_packed(const uint32_t* words, int lanes, int half) {
-    if constexpr (kBits != 3) return {load_int(words), zero_int()};
-    // Byte k of a lane takes the bits from 4k + 16 half on to bit 2; offsets are within 64 bits.
-    constexpr int64_t kOffsets = 0x2a26221e0a06023e;
-    const I offsets = _mm512_set1_epi64(kOffsets + half * 0x1010101010101010);
-    return {load_int(words + (1 + half) * lanes),
-            _mm512_multishift_epi64_epi8(offsets, load_int(words))};
-  }
-  // Levels, as bytes with their offset, of the next codes: of a word's n entries, step i yields
-  // entries i, i + n/4, i + n/2 and i + 3n/4. At 8 bits codes are levels, and step i yields entries
-  // i and i + 2 as int16.
   template <int kBits, int kBookBits>
-  static void unpack(Packed& packed, Table table, I books, I (&levels)[kVectorsPerStep]) {
+  static Packed load_packed(const uint32_t* words, int lanes, int half, I books) {
+    const I word = load_int(kBits == 3 ? words + (1 + half) * lanes : words);
+    if constexpr (kBits == 8) return {{word}, {}};
+    Packed packed{{word, _mm512_srli_epi32(word, 4)}, {}};
+    if constexpr (kBits == 3 && kBookBits == 0) {
+      const I high = third_bits<4>(words, half);
+      packed.low[0] = choose<0x0f>(packed.low[0], high);
+      packed.low[1] = choose<0x0f>(packed.low[1], _mm512_srli_epi32(high, 2));
+    } else if constexpr (kBits == 3) {
+      packed.high[0] = choose<0x78>(third_bits<3>(words, half), books);
+      packed.high[1] = _mm512_srli_epi32(packed.high[0], 2);
+    } else if constexpr (kBookBits > 0) {
+      for (I& low : packed.low) low = choose<0x0f>(low, books);
+    }
+    return packed;
+  }
+  // Levels, as bytes with their offset: of a word's n entries, step i yields entries i, i + n/4,
+  // i + n/2 and i + 3n/4. At 8 bits codes are levels, and step i yields entries i and i + 2 as
+  // int16.
+  template <int kBits, int kBookBits>
+  static void unpack(const Packed& packed,
+                     int step,
+                     const Table& table,
+                     I (&levels)[kVectorsPerStep]) {
     if constexpr (kBits == 8) {
-      levels[0] = _mm512_srai_epi16(_mm512_slli_epi16(packed.low, 8), 8);
-      packed.low = _mm512_srli_epi16(packed.low, 8);
-      return;
+      const I word = packed.low[0];
+      levels[0] = _mm512_srai_epi16(step == 0 ? _mm512_slli_epi16(word, 8) : word, 8);
+    } else if constexpr (kBits == 4) {
+      levels[0] = _mm512_permutexvar_epi8(packed.low[step], table.bytes[0]);
+    } else if constexpr (kBits == 3 && kBookBits > 0) {
+      const I low = packed.low[step / 2];
+      const I index = step % 2 == 0 ? choose<0x03>(low, packed.high[0])
+                                    : choose<0x0c>(low, packed.high[step / 2]);
+      levels[0] = _mm512_permutexvar_epi8(index, table.bytes[step == 3 ? 1 : step]);
+    } else {
+      levels[0] = _mm512_permutexvar_epi8(packed.low[step / 2], table.bytes[step % 2]);
     }
-    I codes = packed.low;
-    if constexpr (kBits == 3) {
-      // Bits 0 and 1 of each byte from `low`, the rest from `high`.
-      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi8(3), packed.low, packed.high, 0xca);
-      packed.high = _mm512_srli_epi32(packed.high, 1);
-    }
-    if constexpr (kBookBits > 0) {
-      codes = _mm512_ternarylogic_epi32(_mm512_set1_epi8((1 << kBits) - 1), codes, books, 0xca);
-    }
-    packed.low = _mm512_srli_epi32(packed.low, kBits == 3 ? 2 : kBits);
-    levels[0] = _mm512_permutexvar_epi8(codes, table.bytes);
   }
 };
 
-inline constexpr Simd::PackOrder Simd::kOrder4 = Simd::pack_order(2);
-inline constexpr Simd::PackOrder Simd::kOrder23 = Simd::pack_order(4);
+inline constexpr Simd::ByteOrder Simd::kOrder4 = Simd::pack_order(2);
+inline constexpr Simd::ByteOrder Simd::kOrder23 = Simd::pack_order(4);
+inline constexpr Simd::TableOrder Simd::kTable4{{level_order({0, 1, 2, 3})}};
+inline constexpr Simd::TableOrder Simd::kTable3{{level_order({0, 1, 4}), level_order({2, 3, 5})}};
+inline constexpr Simd::TableOrder Simd::kTable3Books{
+    {level_order({0, 1, 3, 2}), level_order({2, 3, 4, 0}), level_order({0, 1, 5, 2})}};
+inline constexpr Simd::TableOrder Simd::kTable2{
+    {level_order({0, 1, kBookAt, kBookAt + 1}), level_order({2, 3, kBookAt, kBookAt + 1})}};
 
 }  // namespace tq::kernels::cpu::TQ_ISA_NAMESPACE

@@ -188,7 +188,8 @@ struct Simd {
   struct Table {
     I levels;  // of all codebooks, repeated to fill each half of 16 bytes
   };
-  static Table make_table(const int8_t* levels, int n) {  // n a power of two, from 4 on
+  static Table make_table(const int8_t* levels, int bits, int book_bits) {
+    const int n = 1 << (bits + book_bits);
     alignas(32) int32_t repeated[8];
     for (int i = 0; i < 8; ++i) __builtin_memcpy(repeated + i, levels + (4 * i & (n - 1)), 4);
     return {load_int(repeated)};
@@ -197,40 +198,46 @@ struct Simd {
   struct Packed {
     I low;
     I high;  // 3 bits only: the third bit of each code, at bit 2 of its byte
+    I books;
   };
   // `words` points at the lane's first word of a unit. For 3 bits, a unit of 16 entries is half of
   // a group of 32: `half` 0 or 1, `words` at the group's word of high bits. At 8 bits, `low` is
   // sorted: entries 0 and 2 of each lane, then entries 1 and 3.
-  template <int kBits>
-  static Packed load_packed(const uint32_t* words, int lanes, int half) {
+  template <int kBits, int kBookBits>
+  static Packed load_packed(const uint32_t* words, int lanes, int half, I books) {
     if constexpr (kBits == 8) {
       const I x = load_int(words);
       return {{as_words(vuzp1q_u8(ubytes(x.low), ubytes(x.high))),
                as_words(vuzp2q_u8(ubytes(x.low), ubytes(x.high)))},
-              zero_int()};
+              zero_int(),
+              books};
     } else if constexpr (kBits != 3) {
-      return {load_int(words), zero_int()};
+      return {load_int(words), zero_int(), books};
     } else {
       const I bits = load_int(words);
       return {load_int(words + (1 + half) * lanes),
-              {third_bits(bits.low, half), third_bits(bits.high, half)}};
+              {third_bits(bits.low, half), third_bits(bits.high, half)},
+              books};
     }
   }
-  // Levels, as bytes, of the next codes: of a word's n entries, step i yields entries i, i + n/4,
-  // i + n/2 and i + 3n/4. At 8 bits codes are levels, and step i yields entry i of all lanes as
-  // int16 in `low`, entry i + 2 in `high`.
+  // Levels, as bytes, of the next codes; steps come in their order: of a word's n entries, step i
+  // yields entries i, i + n/4, i + n/2 and i + 3n/4. At 8 bits codes are levels, and step i yields
+  // entry i of all lanes as int16 in `low`, entry i + 2 in `high`.
   template <int kBits, int kBookBits>
-  static void unpack(Packed& packed, Table table, I books, I (&levels)[kVectorsPerStep]) {
+  static void unpack(Packed& packed,
+                     int /*step*/,
+                     const Table& table,
+                     I (&levels)[kVectorsPerStep]) {
     if constexpr (kBits == 8) {
       const int16x8_t pairs = halves(packed.low.low);
       levels[0] = {vreinterpretq_s32_s16(vshrq_n_s16(vshlq_n_s16(pairs, 8), 8)),
                    vreinterpretq_s32_s16(vshrq_n_s16(pairs, 8))};
       packed.low.low = packed.low.high;
     } else {
-      levels[0] = {
-          look_up<kBits, kBookBits>(packed.low.low, packed.high.low, table.levels.low, books.low),
-          look_up<kBits, kBookBits>(packed.low.high, packed.high.high, table.levels.low,
-                                    books.high)};
+      levels[0] = {look_up<kBits, kBookBits>(packed.low.low, packed.high.low, table.levels.low,
+                                             packed.books.low),
+                   look_up<kBits, kBookBits>(packed.low.high, packed.high.high, table.levels.low,
+                                             packed.books.high)};
     }
   }
 

@@ -138,6 +138,13 @@ static inline uint32_t tq_emulated_cmpgt_epi16_mask(simde__m512i a, simde__m512i
 #undef _mm512_cmpgt_epi16_mask
 #define _mm512_cmpgt_epi16_mask(a, b) tq_emulated_cmpgt_epi16_mask(a, b)
 
+static inline __mmask16 tq_emulated_test_epi8_mask(__m128i a, __m128i b) {
+  const __m128i zeros = _mm_cmpeq_epi8(_mm_and_si128(a, b), _mm_setzero_si128());
+  return static_cast<__mmask16>(~_mm_movemask_epi8(zeros));
+}
+#undef _mm_test_epi8_mask
+#define _mm_test_epi8_mask(a, b) tq_emulated_test_epi8_mask(a, b)
+
 #undef _mm512_madd_epi16  // SIMDe's alias is that of another function
 #define _mm512_madd_epi16(a, b) simde_mm512_madd_epi16(a, b)
 
