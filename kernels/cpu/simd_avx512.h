@@ -133,15 +133,35 @@ struct Simd {
     return _mm512_castsi512_ps(
         _mm512_and_si512(x, _mm512_set1_epi32(static_cast<int>(0xffff0000))));
   }
-  // Values of scale bytes over scale_unit(), as quant::ScaleFormat::value().
+  // Values of scale bytes over scale_unit(), as quant::ScaleFormat::value(). With two bits for
+  // codebooks there are 32 sizes: few enough to look up.
   template <int kBookBits>
   static F load_scales(const uint8_t* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    if constexpr (kBookBits == 2) {
+      const I signs = _mm512_cvtepi8_epi32(bytes);
+      const F size =
+          _mm512_permutex2var_ps(load(kScaleSizes.floats), signs, load(kScaleSizes.floats + 16));
+      return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(_mm512_castps_si512(size), signs,
+                                                           _mm512_set1_epi32(INT32_MIN), 0xd8));
+    }
     constexpr int kKeep = 0x8000 | largest_scale(kBookBits) << 7;
     // Sign-extended and 7 up, a byte has its sign on top.
-    const __m256i wide = _mm256_slli_epi16(
-        _mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 7);
+    const __m256i wide = _mm256_slli_epi16(_mm256_cvtepi8_epi16(bytes), 7);
     return _mm512_cvtph_ps(_mm256_and_si256(wide, _mm256_set1_epi16(static_cast<int16_t>(kKeep))));
   }
+  struct ScaleSizes {
+    alignas(64) float floats[32];
+  };
+  // Floats of two bits of exponent and three of mantissa.
+  static constexpr ScaleSizes scale_sizes() {
+    ScaleSizes sizes{};
+    for (int i = 0; i < 32; ++i) {
+      sizes.floats[i] = 0x1p-17f * static_cast<float>(i < 8 ? i : (8 + i % 8) << (i / 8 - 1));
+    }
+    return sizes;
+  }
+  static const ScaleSizes kScaleSizes;
   // Logarithms of the largest size of each lane's scales, n rows of 32 without codebooks. Of a
   // byte's seven bits, a float of 4 and 3, an eighth is the logarithm but for 15 and at most
   // 0.0861.
@@ -153,6 +173,7 @@ struct Simd {
     }
     return fma(to_float(_mm512_cvtepu8_epi32(largest)), set1(0.125f), set1(0.0861f - 15.0f));
   }
+  static constexpr int64_t kOnes = 0x0101010101010101;  // in each byte
   // Their codebooks, where load_packed() takes them from in each byte of a lane; other bits are
   // anything.
   template <int /*kBits*/, int kBookBits>
@@ -163,11 +184,9 @@ struct Simd {
       constexpr int kBook = 0x7f & ~largest_scale(1);
       return _mm512_maskz_set1_epi32(_mm_test_epi8_mask(scales, _mm_set1_epi8(kBook)), -1);
     }
-    // Of the sixteen bytes, repeated in each quarter, lane i takes byte i, four times.
-    const I lanes = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
-    const I spread = _mm512_mullo_epi32(lanes, _mm512_set1_epi32(0x01010101));
-    return _mm512_srli_epi32(_mm512_shuffle_epi8(_mm512_broadcast_i32x4(scales), spread),
-                             7 - kBookBits - kBookAt);
+    // Of two lanes' first bytes, each of their eight takes its lane's, moved.
+    constexpr int64_t kOffsets = 0x2020202000000000 + (7 - kBookBits - kBookAt) * kOnes;
+    return _mm512_multishift_epi64_epi8(_mm512_set1_epi64(kOffsets), _mm512_cvtepi8_epi32(scales));
   }
   // Inlined at once: GCC 12 drops calls of a function that does nothing but prefetch, as without
   // effect.
@@ -202,11 +221,12 @@ struct Simd {
       store_int(words + 8 * q, _mm512_permutexvar_epi8(order, bytes));
     }
   }
-  // Where the bytes of two queries' words lie after packing: each quarter of a vector holds 4
-  // entries of the first 16 and 4 of the others, of one query and then of the other.
+  // For a byte permutation: of each byte of its result, the byte that it is.
   struct ByteOrder {
     alignas(64) uint8_t bytes[64];
   };
+  // Where the bytes of two queries' words lie after packing: each quarter of a vector holds 4
+  // entries of the first 16 and 4 of the others, of one query and then of the other.
   static constexpr ByteOrder pack_order(int apart) {
     ByteOrder order{};
     for (int i = 0; i < 64; ++i) {
@@ -273,15 +293,15 @@ struct Simd {
     I low[2];
     I high[2];
   };
-  // kMask ? a : b, bit by bit, the same in each byte.
+  // kMask ? a : b, bit by bit, the same in each byte. The instruction overwrites its first operand,
+  // which should be one that nothing else needs.
   template <int kMask>
   static I choose(I a, I b) {
-    return _mm512_ternarylogic_epi32(_mm512_set1_epi8(kMask), a, b, 0xca);
+    return _mm512_ternarylogic_epi32(a, b, _mm512_set1_epi8(kMask), 0xe4);
   }
   // The third bits of the four codes of a low word's byte, from bit kTo of the byte on.
   template <int kTo>
   static I third_bits(const uint32_t* words, int half) {
-    constexpr int64_t kOnes = 0x0101010101010101;
     constexpr int64_t kFirst = 0x2c2824200c080400;  // of two lanes; taken modulo 64
     static constexpr int64_t kOffsets[2] = {kFirst + (64 - kTo) * kOnes,
                                             kFirst + (80 - kTo) * kOnes};
@@ -330,10 +350,12 @@ struct Simd {
   }
 };
 
+inline constexpr Simd::ScaleSizes Simd::kScaleSizes = Simd::scale_sizes();
 inline constexpr Simd::ByteOrder Simd::kOrder4 = Simd::pack_order(2);
 inline constexpr Simd::ByteOrder Simd::kOrder23 = Simd::pack_order(4);
 inline constexpr Simd::TableOrder Simd::kTable4{{level_order({0, 1, 2, 3})}};
 inline constexpr Simd::TableOrder Simd::kTable3{{level_order({0, 1, 4}), level_order({2, 3, 5})}};
+// Of step 0, of steps 1 and 3, of step 2: see Packed.
 inline constexpr Simd::TableOrder Simd::kTable3Books{
     {level_order({0, 1, 3, 2}), level_order({2, 3, 4, 0}), level_order({0, 1, 5, 2})}};
 inline constexpr Simd::TableOrder Simd::kTable2{

@@ -59,6 +59,16 @@ static inline simde__m512i tq_emulated_cvtepu8_epi32(__m128i x) {
 #undef _mm512_cvtepu8_epi32
 #define _mm512_cvtepu8_epi32(x) tq_emulated_cvtepu8_epi32(x)
 
+static inline simde__m512i tq_emulated_cvtepi8_epi32(__m128i x) {
+  alignas(16) int8_t bytes[16];
+  alignas(64) int32_t integers[16];
+  _mm_store_si128(reinterpret_cast<__m128i*>(bytes), x);
+  for (int i = 0; i < 16; ++i) integers[i] = bytes[i];
+  return simde_mm512_loadu_si512(integers);
+}
+#undef _mm512_cvtepi8_epi32
+#define _mm512_cvtepi8_epi32(x) tq_emulated_cvtepi8_epi32(x)
+
 static inline __m128i tq_emulated_cvtepi32_epi8(simde__m512i x) {
   alignas(64) int32_t integers[16];
   alignas(16) int8_t bytes[16];
