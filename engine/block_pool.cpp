@@ -23,15 +23,9 @@ constexpr uint64_t mix(uint64_t x) noexcept {
 
 }  // namespace
 
-BlockPool::BlockPool(kernels::PoolSizes sizes, int block_tokens) : block_tokens_(block_tokens) {
-  TQ_CHECK(sizes.hot_blocks >= 0 && sizes.sealed_blocks >= 0, "negative pool", sizes.hot_blocks,
-           sizes.sealed_blocks);
+BlockPool::BlockPool(kernels::PoolSizes sizes, int block_tokens)
+    : shelves_{Shelf(sizes.hot_blocks), Shelf(sizes.sealed_blocks)}, block_tokens_(block_tokens) {
   TQ_CHECK(block_tokens > 0, "block_tokens must be positive", block_tokens);
-  const std::array n_blocks{sizes.hot_blocks, sizes.sealed_blocks};
-  for (size_t i = 0; i < kPools.size(); ++i) {
-    shelves_[i].blocks.resize(static_cast<size_t>(n_blocks[i]));
-    for (int32_t idx = n_blocks[i] - 1; idx >= 0; --idx) shelves_[i].free.push_back(idx);
-  }
   // Every entry has a version, so there are never more of them than blocks.
   const size_t n_entries = shelves_[0].blocks.size() + shelves_[1].blocks.size();
   entries_.resize(n_entries);
@@ -47,15 +41,15 @@ BlockPool::Block& BlockPool::at(Pool pool, BlockId block) {
   return s.blocks[static_cast<size_t>(raw(block))];
 }
 
-std::optional<BlockId> BlockPool::allocate(Pool pool) {
+std::optional<BlockId> BlockPool::allocate(Pool pool, BlockId previous) {
   Shelf& s = shelf(pool);
   if (s.free.empty()) {
     if (s.oldest < 0) return std::nullopt;
     // Ending the entry may free further blocks; the oldest is among the free ones either way.
     drop_version(pool, s.blocks[static_cast<size_t>(s.oldest)].entry);
   }
-  const int32_t idx = s.free.back();
-  s.free.pop_back();
+  const int32_t idx = s.free.choose(raw(previous));
+  s.free.remove(idx);
   s.blocks[static_cast<size_t>(idx)].refs = 1;
   return BlockId{idx};
 }
@@ -76,7 +70,7 @@ void BlockPool::unref(Pool pool, BlockId block) {
   if (b.entry != kNoEntry) {
     cache(shelf(pool), raw(block));
   } else {
-    shelf(pool).free.push_back(raw(block));
+    shelf(pool).free.insert(raw(block));
   }
 }
 
@@ -85,7 +79,7 @@ int32_t BlockPool::total(Pool pool) const noexcept {
 }
 
 int32_t BlockPool::available(Pool pool) const noexcept {
-  return static_cast<int32_t>(shelf(pool).free.size()) + shelf(pool).n_cached;
+  return shelf(pool).free.size() + shelf(pool).n_cached;
 }
 
 int32_t BlockPool::used(Pool pool) const noexcept { return total(pool) - available(pool); }
@@ -226,7 +220,7 @@ void BlockPool::drop_version(Pool pool, EntryIdx entry) {
   TQ_CHECK(b.refs == 0 && b.cached, "evicted block is in use", raw(version), b.refs);
   uncache(shelf(pool), raw(version));
   b.entry = kNoEntry;
-  shelf(pool).free.push_back(raw(version));
+  shelf(pool).free.insert(raw(version));
   version = kNoBlock;
   const auto& left = entries_[static_cast<size_t>(entry)].versions;
   if (left[0] == kNoBlock && left[1] == kNoBlock) end_with_descendants(entry);
@@ -251,7 +245,7 @@ void BlockPool::end_with_descendants(EntryIdx top) {
       TQ_CHECK(b.refs == 0 && b.cached, "unreachable block is in use", raw(block), b.refs);
       uncache(shelf(pool), raw(block));
       b.entry = kNoEntry;
-      shelf(pool).free.push_back(raw(block));
+      shelf(pool).free.insert(raw(block));
     }
     unlink(e);
   }
@@ -274,10 +268,12 @@ Result<void> BlockPool::check_shelf(Pool pool) const {
     return Error{Code::kInternal, "block pool: " + what + " (block " + std::to_string(idx) + ")",
                  pool == Pool::kHot ? "hot" : "sealed"};
   };
+  if (!s.free.is_consistent()) return broken("the free ones are inconsistent", s.free.size());
   std::vector<int> seen(s.blocks.size(), 0);
-  for (const int32_t idx : s.free) {
+  for (int32_t idx = 0; idx < total(pool); ++idx) {
+    if (!s.free.contains(idx)) continue;
     const Block& b = s.blocks[static_cast<size_t>(idx)];
-    if (++seen[static_cast<size_t>(idx)] > 1) return broken("twice in the free list", idx);
+    ++seen[static_cast<size_t>(idx)];
     if (b.refs != 0 || b.entry != kNoEntry || b.cached) return broken("free block in use", idx);
   }
   int32_t n_cached = 0;

@@ -7,8 +7,8 @@
 // parent entry. Look-ups walk from the root and compare tokens, so a hash collision cannot give a
 // foreign block. An entry has a hot and/or a sealed version. A block with references is never taken
 // away; one without is kept while an entry names it, and evicted least recently used first when its
-// pool has no free block. An entry without versions goes, with all entries below it: nothing could
-// reach them any more.
+// pool has no free block. Which free block a sequence gets: engine/block_choice.h. An entry without
+// versions goes, with all entries below it: nothing could reach them any more.
 
 #include <array>
 #include <cstdint>
@@ -18,6 +18,7 @@
 
 #include "config/ids.h"
 #include "config/result.h"
+#include "engine/block_choice.h"
 #include "kernels/kv_arena.h"
 
 namespace tq::engine {
@@ -31,8 +32,9 @@ class BlockPool {
  public:
   BlockPool(kernels::PoolSizes sizes, int block_tokens);
 
-  // A block with one reference, free or evicted; nothing if all blocks of the pool are referenced.
-  std::optional<BlockId> allocate(Pool pool);
+  // A block with one reference, free or evicted, if it can be the one after `previous` (kNoBlock:
+  // there is none); nothing if all blocks of the pool are referenced.
+  std::optional<BlockId> allocate(Pool pool, BlockId previous);
   void ref(Pool pool, BlockId block);
   void unref(Pool pool, BlockId block);  // the last one: cached if an entry names it, else free
 
@@ -72,8 +74,10 @@ class BlockPool {
     bool cached = false;
   };
   struct Shelf {  // one pool
+    explicit Shelf(int32_t n_blocks) : free(n_blocks), blocks(static_cast<size_t>(n_blocks)) {}
+
+    BlockChoice free;
     std::vector<Block> blocks;
-    std::vector<int32_t> free;
     int32_t oldest = -1;  // ends of the list of cached blocks
     int32_t newest = -1;
     int32_t n_cached = 0;

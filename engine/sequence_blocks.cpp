@@ -6,6 +6,14 @@
 
 namespace tq::engine {
 
+namespace {
+
+BlockId last_of(const std::vector<BlockId>& blocks) {
+  return blocks.empty() ? kNoBlock : blocks.back();
+}
+
+}  // namespace
+
 int64_t SequenceBlocks::sealed_end(const Sequence& sequence) const noexcept {
   return kv_.sink_tokens + static_cast<int64_t>(sequence.sealed_blocks.size()) * kv_.block_tokens;
 }
@@ -41,7 +49,7 @@ int32_t SequenceBlocks::reserve(Sequence& sequence, int64_t n_max) {
 
   reserve_seals(sequence, n_seals);
   for (int64_t start = covered; start < first + n; start += block) {
-    const auto hot = pool_.allocate(Pool::kHot);
+    const auto hot = pool_.allocate(Pool::kHot, last_of(sequence.hot_blocks));
     TQ_CHECK(hot.has_value(), "hot pool gave fewer blocks than it promised", raw(sequence.id));
     sequence.hot_blocks.push_back(*hot);
     sequence.hot_first.push_back(static_cast<int32_t>(start));
@@ -67,7 +75,7 @@ void SequenceBlocks::reserve_seals(Sequence& sequence, int32_t n_blocks) {
   }
   for (RetiringBlock& retiring : sequence.retiring) {
     if (retiring.sealed == kNoBlock) {
-      const auto sealed = pool_.allocate(Pool::kSealed);
+      const auto sealed = pool_.allocate(Pool::kSealed, last_of(sequence.sealed_blocks));
       TQ_CHECK(sealed.has_value(), "sealed pool gave fewer blocks than it promised",
                raw(sequence.id));
       retiring.sealed = *sealed;
@@ -219,7 +227,7 @@ bool SequenceBlocks::park(Sequence& sequence, SwapOps& swaps) {
   const auto copy = [&](Pool pool, const std::vector<BlockId>& blocks, std::vector<BlockId>& parked,
                         std::vector<kernels::BlockCopy>& copies) {
     for (const BlockId block : blocks) {
-      parked.push_back(*host_.allocate(pool));
+      parked.push_back(*host_.allocate(pool, last_of(parked)));
       copies.push_back({.from = block, .to = parked.back()});
     }
   };
@@ -254,7 +262,7 @@ bool SequenceBlocks::unpark(Sequence& sequence) {
   take_indexed(sequence);  // before allocating, which may evict them
   const auto fill = [&](Pool pool, std::vector<BlockId>& blocks, size_t n) {
     if (std::ssize(blocks) + pool_.available(pool) < static_cast<int64_t>(n)) return false;
-    while (blocks.size() < n) blocks.push_back(*pool_.allocate(pool));
+    while (blocks.size() < n) blocks.push_back(*pool_.allocate(pool, last_of(blocks)));
     return true;
   };
   if (!fill(Pool::kHot, sequence.hot_blocks, parked.hot.size()) ||

@@ -31,17 +31,17 @@ TEST_CASE("allocate gives each block once, then nothing") {
   BlockPool pool({.hot_blocks = 3, .sealed_blocks = 1}, kBlock);
   std::vector<bool> seen(3, false);
   for (int i = 0; i < 3; ++i) {
-    const auto block = pool.allocate(Pool::kHot);
+    const auto block = pool.allocate(Pool::kHot, kNoBlock);
     REQUIRE(block.has_value());
     CHECK_FALSE(seen[static_cast<size_t>(raw(*block))]);
     seen[static_cast<size_t>(raw(*block))] = true;
   }
-  CHECK_FALSE(pool.allocate(Pool::kHot).has_value());
+  CHECK_FALSE(pool.allocate(Pool::kHot, kNoBlock).has_value());
   CHECK(pool.available(Pool::kSealed) == 1);
   pool.unref(Pool::kHot, BlockId{1});
   CHECK(pool.available(Pool::kHot) == 1);
   CHECK(pool.used(Pool::kHot) == 2);
-  CHECK(pool.allocate(Pool::kHot) == BlockId{1});
+  CHECK(pool.allocate(Pool::kHot, kNoBlock) == BlockId{1});
   require_sound(pool);
 }
 
@@ -49,7 +49,7 @@ TEST_CASE("a released block stays cached until the pool needs it, oldest first")
   BlockPool pool({.hot_blocks = 3, .sealed_blocks = 0}, kBlock);
   std::vector<EntryIdx> entries;
   for (int i = 0; i < 3; ++i) {
-    const auto block = *pool.allocate(Pool::kHot);
+    const auto block = *pool.allocate(Pool::kHot, kNoBlock);
     entries.push_back(pool.publish(Pool::kHot, kNoEntry, tokens_from(10 * i), block).entry);
     pool.unref(Pool::kHot, block);
   }
@@ -58,7 +58,7 @@ TEST_CASE("a released block stays cached until the pool needs it, oldest first")
   const BlockId first = pool.version(Pool::kHot, entries[0]);
   pool.ref(Pool::kHot, first);
   pool.unref(Pool::kHot, first);
-  const auto block = *pool.allocate(Pool::kHot);
+  const auto block = *pool.allocate(Pool::kHot, kNoBlock);
   CHECK(pool.find(kNoEntry, tokens_from(10)) == kNoEntry);
   CHECK(pool.find(kNoEntry, tokens_from(0)) == entries[0]);
   CHECK(pool.find(kNoEntry, tokens_from(20)) == entries[2]);
@@ -68,12 +68,14 @@ TEST_CASE("a released block stays cached until the pool needs it, oldest first")
 
 TEST_CASE("the same tokens after another prefix are another block") {
   BlockPool pool({.hot_blocks = 4, .sealed_blocks = 0}, kBlock);
-  const auto a = pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
-  const auto b = pool.publish(Pool::kHot, kNoEntry, tokens_from(50), *pool.allocate(Pool::kHot));
+  const auto a =
+      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot, kNoBlock));
+  const auto b =
+      pool.publish(Pool::kHot, kNoEntry, tokens_from(50), *pool.allocate(Pool::kHot, kNoBlock));
   const auto after_a =
-      pool.publish(Pool::kHot, a.entry, tokens_from(7), *pool.allocate(Pool::kHot));
+      pool.publish(Pool::kHot, a.entry, tokens_from(7), *pool.allocate(Pool::kHot, kNoBlock));
   const auto after_b =
-      pool.publish(Pool::kHot, b.entry, tokens_from(7), *pool.allocate(Pool::kHot));
+      pool.publish(Pool::kHot, b.entry, tokens_from(7), *pool.allocate(Pool::kHot, kNoBlock));
   CHECK(after_a.entry != after_b.entry);
   CHECK(pool.find(a.entry, tokens_from(7)) == after_a.entry);
   CHECK(pool.find(b.entry, tokens_from(7)) == after_b.entry);
@@ -83,8 +85,8 @@ TEST_CASE("the same tokens after another prefix are another block") {
 
 TEST_CASE("publishing what the index has moves the reference to its block") {
   BlockPool pool({.hot_blocks = 2, .sealed_blocks = 2}, kBlock);
-  const auto mine = *pool.allocate(Pool::kHot);
-  const auto yours = *pool.allocate(Pool::kHot);
+  const auto mine = *pool.allocate(Pool::kHot, kNoBlock);
+  const auto yours = *pool.allocate(Pool::kHot, kNoBlock);
   const auto first = pool.publish(Pool::kHot, kNoEntry, tokens_from(0), mine);
   const auto second = pool.publish(Pool::kHot, kNoEntry, tokens_from(0), yours);
   CHECK(first.block == mine);
@@ -92,9 +94,9 @@ TEST_CASE("publishing what the index has moves the reference to its block") {
   CHECK(second.block == mine);
   CHECK(pool.refs(Pool::kHot, mine) == 2);
   CHECK(pool.available(Pool::kHot) == 1);
-  const auto sealed = *pool.allocate(Pool::kSealed);
+  const auto sealed = *pool.allocate(Pool::kSealed, kNoBlock);
   CHECK(pool.publish_sealed(first.entry, sealed) == sealed);
-  CHECK(pool.publish_sealed(first.entry, *pool.allocate(Pool::kSealed)) == sealed);
+  CHECK(pool.publish_sealed(first.entry, *pool.allocate(Pool::kSealed, kNoBlock)) == sealed);
   CHECK(pool.refs(Pool::kSealed, sealed) == 2);
   require_sound(pool);
 }
@@ -102,23 +104,24 @@ TEST_CASE("publishing what the index has moves the reference to its block") {
 TEST_CASE("an entry lives while one version does, and takes what is below it along") {
   BlockPool pool({.hot_blocks = 3, .sealed_blocks = 1}, kBlock);
   const auto parent =
-      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot, kNoBlock));
   const auto child =
-      pool.publish(Pool::kHot, parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
-  const auto sealed = *pool.allocate(Pool::kSealed);
+      pool.publish(Pool::kHot, parent.entry, tokens_from(4), *pool.allocate(Pool::kHot, kNoBlock));
+  const auto sealed = *pool.allocate(Pool::kSealed, kNoBlock);
   pool.publish_sealed(parent.entry, sealed);
   pool.unref(Pool::kHot, parent.block);  // the older in the cache
   pool.unref(Pool::kHot, child.block);
   pool.unref(Pool::kSealed, sealed);
 
-  REQUIRE(pool.allocate(Pool::kHot).has_value());  // the third, free one
-  REQUIRE(pool.allocate(Pool::kHot).has_value());  // the parent's hot version
+  REQUIRE(pool.allocate(Pool::kHot, kNoBlock).has_value());  // the third, free one
+  REQUIRE(pool.allocate(Pool::kHot, kNoBlock).has_value());  // the parent's hot version
   CHECK(pool.version(Pool::kHot, parent.entry) == kNoBlock);
   CHECK(pool.find(kNoEntry, tokens_from(0)) == parent.entry);
   CHECK(pool.find(parent.entry, tokens_from(4)) == child.entry);
   require_sound(pool);
 
-  REQUIRE(pool.allocate(Pool::kSealed).has_value());  // its last version: the child goes too
+  REQUIRE(
+      pool.allocate(Pool::kSealed, kNoBlock).has_value());  // its last version: the child goes too
   CHECK(pool.n_entries() == 0);
   CHECK(pool.available(Pool::kHot) == 1);
   require_sound(pool);
@@ -127,9 +130,9 @@ TEST_CASE("an entry lives while one version does, and takes what is below it alo
 TEST_CASE("forget drops only what nobody uses") {
   BlockPool pool({.hot_blocks = 3, .sealed_blocks = 0}, kBlock);
   const auto parent =
-      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot));
+      pool.publish(Pool::kHot, kNoEntry, tokens_from(0), *pool.allocate(Pool::kHot, kNoBlock));
   const auto child =
-      pool.publish(Pool::kHot, parent.entry, tokens_from(4), *pool.allocate(Pool::kHot));
+      pool.publish(Pool::kHot, parent.entry, tokens_from(4), *pool.allocate(Pool::kHot, kNoBlock));
   CHECK_FALSE(pool.forget(child.entry));  // referenced
   pool.unref(Pool::kHot, child.block);
   CHECK_FALSE(pool.forget(parent.entry));  // has an entry below it
@@ -163,12 +166,13 @@ TEST_CASE("random use keeps the pool sound") {
       for (auto it = path.held.rbegin(); it != path.held.rend(); ++it)
         pool.unref(it->pool, it->block);
       path = {};
-    } else if (const auto hot = pool.allocate(Pool::kHot)) {
+    } else if (const auto hot = pool.allocate(Pool::kHot, kNoBlock)) {
       const auto published = pool.publish(Pool::kHot, parent,
                                           tokens_from(static_cast<TokenId>(random.in(0, 1))), *hot);
       path.entries.push_back(published.entry);
       path.held.push_back({Pool::kHot, published.block});
-      const auto sealed = random.chance(0.5) ? pool.allocate(Pool::kSealed) : std::nullopt;
+      const auto sealed =
+          random.chance(0.5) ? pool.allocate(Pool::kSealed, kNoBlock) : std::nullopt;
       if (sealed) {  // seal it: the sealed version replaces the hot one
         const BlockId kept = pool.publish_sealed(published.entry, *sealed);
         pool.unref(Pool::kHot, published.block);

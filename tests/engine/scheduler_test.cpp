@@ -72,6 +72,24 @@ TEST_CASE("what is sealed follows the position alone") {
   CHECK(bench.runner.violations().empty());
 }
 
+TEST_CASE("the blocks of sequences that grow side by side ascend by one") {
+  SchedulerOptions options = roomy();
+  options.kv.prefix_cache = false;
+  options.pools = {.hot_blocks = 80, .sealed_blocks = 160};
+  Bench bench(options);
+  REQUIRE(bench.scheduler.submit(kA, prompt(1500), 0).ok());
+  REQUIRE(bench.scheduler.submit(kB, prompt(1400, 300), 0).ok());
+  bench.run_to(kA, 1550);
+  bench.run_to(kB, 1550);
+  for (const SeqId id : {kA, kB}) {
+    const auto& blocks = bench.scheduler.find(id)->sealed_blocks;
+    REQUIRE(blocks.size() > 35);
+    int n_runs = 1;
+    for (size_t i = 1; i < blocks.size(); ++i) n_runs += raw(blocks[i]) != raw(blocks[i - 1]) + 1;
+    CHECK(n_runs <= 3);  // groups of 16
+  }
+}
+
 TEST_CASE("a cached prefix is reused, hot and sealed exactly as its position sees it") {
   Bench bench(roomy());
   const auto shared = prompt(500);
