@@ -6,9 +6,13 @@
 // An index entry is one logical block: its tokens and everything before them, since it names its
 // parent entry. Look-ups walk from the root and compare tokens, so a hash collision cannot give a
 // foreign block. An entry has a hot and/or a sealed version. A block with references is never taken
-// away; one without is kept while an entry names it, and evicted least recently used first when its
-// pool has no free block. Which free block a sequence gets: engine/block_choice.h. An entry without
-// versions goes, with all entries below it: nothing could reach them any more.
+// away; one without is cached while an entry names it. An entry without versions goes, with all
+// entries below it: nothing could reach them any more.
+//
+// Taken are free blocks and, where these are less than an eighth of the pool, the least recently
+// used cached ones up to that: a choice from which a sequence gets what lies beside its last block
+// (engine/block_choice.h) also when the cache fills the pool. Each is found by its prefix until it
+// is taken.
 
 #include <array>
 #include <cstdint>
@@ -32,7 +36,7 @@ class BlockPool {
  public:
   BlockPool(kernels::PoolSizes sizes, int block_tokens);
 
-  // A block with one reference, free or evicted, if it can be the one after `previous` (kNoBlock:
+  // A block with one reference, free or evicted; if it can be, the one after `previous` (kNoBlock:
   // there is none); nothing if all blocks of the pool are referenced.
   std::optional<BlockId> allocate(Pool pool, BlockId previous);
   void ref(Pool pool, BlockId block);
@@ -74,13 +78,14 @@ class BlockPool {
     bool cached = false;
   };
   struct Shelf {  // one pool
-    explicit Shelf(int32_t n_blocks) : free(n_blocks), blocks(static_cast<size_t>(n_blocks)) {}
+    explicit Shelf(int32_t n_blocks) : open(n_blocks), blocks(static_cast<size_t>(n_blocks)) {}
 
-    BlockChoice free;
+    BlockChoice open;  // those that may be taken
     std::vector<Block> blocks;
     int32_t oldest = -1;  // ends of the list of cached blocks
     int32_t newest = -1;
-    int32_t n_cached = 0;
+    int32_t first_kept = -1;  // of that list: those before it are open
+    int32_t n_used = 0;
   };
   struct Entry {
     uint64_t hash = 0;
@@ -96,6 +101,7 @@ class BlockPool {
   Shelf& shelf(Pool pool) noexcept { return shelves_[static_cast<size_t>(pool)]; }
   const Shelf& shelf(Pool pool) const noexcept { return shelves_[static_cast<size_t>(pool)]; }
   Block& at(Pool pool, BlockId block);
+  static void open_oldest(Shelf& shelf);
   void cache(Shelf& shelf, int32_t idx);
   void uncache(Shelf& shelf, int32_t idx);
   BlockId keep(Pool pool, EntryIdx entry, BlockId block);

@@ -1,5 +1,6 @@
 #include "engine/block_pool.h"
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <numeric>
 #include <vector>
@@ -145,11 +146,101 @@ TEST_CASE("forget drops only what nobody uses") {
   require_sound(pool);
 }
 
+TEST_CASE("only the oldest eighth is evicted, and what may be evicted is still found") {
+  constexpr int32_t kTotal = 80;
+  const uint64_t seed = 12;
+  INFO("seed " << seed);
+  test::Seeded random(seed);
+  BlockPool pool({.hot_blocks = kTotal, .sealed_blocks = 0}, kBlock);
+  struct Cached {
+    BlockId block;
+    EntryIdx entry;
+  };
+  std::vector<Cached> cached;  // the oldest first
+  TokenId n_prompts = 0;
+  int n_evicted = 0;
+  for (int round = 0; round < 5000; ++round) {
+    if (!cached.empty() && random.chance(0.3)) {  // a hit
+      const auto it = cached.begin() + random.in(0, std::ssize(cached) - 1);
+      const Cached hit = *it;
+      REQUIRE(pool.version(Pool::kHot, hit.entry) == hit.block);
+      pool.ref(Pool::kHot, hit.block);
+      pool.unref(Pool::kHot, hit.block);
+      cached.erase(it);
+      cached.push_back(hit);
+      continue;
+    }
+    const BlockId block = *pool.allocate(Pool::kHot, kNoBlock);
+    const auto evicted =
+        std::ranges::find_if(cached, [&](const Cached& c) { return c.block == block; });
+    if (evicted != cached.end()) {
+      ++n_evicted;
+      REQUIRE(evicted - cached.begin() < kTotal / 8);
+      cached.erase(evicted);
+    }
+    const auto published =
+        pool.publish(Pool::kHot, kNoEntry, tokens_from(kBlock * n_prompts++), block);
+    REQUIRE(pool.n_entries() == std::ssize(cached) + 1);
+    pool.unref(Pool::kHot, block);
+    cached.push_back({.block = block, .entry = published.entry});
+    if (round % 50 == 0) require_sound(pool);
+  }
+  CHECK(n_evicted > 3000);
+  CHECK(std::ssize(cached) > kTotal * 9 / 10);
+}
+
+// Prompts come, grow in turn and end, and all of them stay cached as long as they can.
+TEST_CASE("runs stay long when the cache fills the pool") {
+  constexpr int32_t kTotal = 1000;
+  constexpr size_t kSequences = 10;
+  const uint64_t seed = 3;
+  INFO("seed " << seed);
+  test::Seeded random(seed);
+  BlockPool pool({.hot_blocks = 0, .sealed_blocks = kTotal}, kBlock);
+  struct Growing {
+    EntryIdx last = kNoEntry;
+    std::vector<BlockId> blocks;
+    size_t n_wanted = 0;
+  };
+  std::vector<Growing> all(kSequences);
+  TokenId n_tokens = 0;
+  int64_t n_blocks = 0;
+  int64_t n_runs = 0;
+  const auto grow = [&](Growing& one) {
+    const BlockId previous = one.blocks.empty() ? kNoBlock : one.blocks.back();
+    const BlockId block = *pool.allocate(Pool::kSealed, previous);
+    one.last = pool.publish(Pool::kSealed, one.last, tokens_from(n_tokens += kBlock), block).entry;
+    one.blocks.push_back(block);
+    if (n_tokens < 100'000) return;  // the pool is full of cached blocks by far
+    ++n_blocks;
+    n_runs += raw(block) != raw(previous) + 1 || previous == kNoBlock;
+  };
+  while (n_tokens < 400'000) {
+    Growing& one = all[static_cast<size_t>(random.in(0, kSequences - 1))];
+    if (one.blocks.size() < one.n_wanted) {
+      grow(one);
+      continue;
+    }
+    for (auto it = one.blocks.rbegin(); it != one.blocks.rend(); ++it) {
+      pool.unref(Pool::kSealed, *it);
+    }
+    one = {};
+    const int64_t n_prompt = random.in(1, 40);
+    one.n_wanted = static_cast<size_t>(n_prompt + random.in(0, 20));
+    for (int64_t i = 0; i < n_prompt; ++i) grow(one);
+    require_sound(pool);
+  }
+  CHECK(pool.n_entries() > kTotal * 85 / 100);
+  INFO(n_blocks << " blocks in " << n_runs << " runs");
+  CHECK(n_blocks > 5 * n_runs);
+}
+
 TEST_CASE("random use keeps the pool sound") {
   const uint64_t seed = 99;
   INFO("seed " << seed);
   test::Seeded random(seed);
-  BlockPool pool({.hot_blocks = 9, .sealed_blocks = 5}, kBlock);
+  const auto sizes = GENERATE(kernels::PoolSizes{9, 5}, kernels::PoolSizes{24, 17});
+  BlockPool pool(sizes, kBlock);
   struct Held {
     Pool pool;
     BlockId block;
