@@ -147,12 +147,13 @@ void Scheduler::admit() {
 
 // Takes the cached prefix, or blocks for what is parked, if the pools can hold the sequence up to
 // its next generated block beside what the running ones will still need for theirs. Else a burst of
-// prompts would be admitted only to be preempted one by one.
+// prompts would be admitted only to be preempted one by one. Evicts nothing if they cannot.
 bool Scheduler::try_take(Sequence& sequence) {
-  if (sequence.parked.empty()) {
+  const bool is_parked = !sequence.parked.empty();
+  if (is_parked) {
+    blocks_.take_parked_prefix(sequence);
+  } else {
     blocks_.take_prefix(sequence);
-  } else if (!blocks_.unpark(sequence)) {
-    return false;
   }
   int64_t hot = 0;
   int64_t sealed = 0;
@@ -165,9 +166,12 @@ bool Scheduler::try_take(Sequence& sequence) {
   };
   add_need(sequence);
   for (const Sequence* other : running_) add_need(*other);
-  if (hot <= pool_.available(Pool::kHot) && sealed <= pool_.available(Pool::kSealed)) return true;
-  blocks_.release(sequence);
-  return false;
+  if (hot > pool_.available(Pool::kHot) || sealed > pool_.available(Pool::kSealed)) {
+    blocks_.release(sequence);
+    return false;
+  }
+  if (is_parked) blocks_.unpark(sequence);
+  return true;
 }
 
 void Scheduler::emit() {

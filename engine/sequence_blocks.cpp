@@ -238,8 +238,10 @@ bool SequenceBlocks::park(Sequence& sequence, SwapOps& swaps) {
   return true;
 }
 
-// The first of the blocks to come, as far as the index has them in the form that they had.
-void SequenceBlocks::take_indexed(Sequence& sequence) {
+// As far as it has them in the form that they had.
+void SequenceBlocks::take_parked_prefix(Sequence& sequence) {
+  TQ_CHECK(sequence.hot_blocks.empty() && sequence.n_computed == 0, "sequence holds blocks",
+           raw(sequence.id));
   const int64_t block = kv_.block_tokens;
   const int64_t sealed_end_idx = n_sinks() + std::ssize(sequence.parked.sealed);
   const int64_t n_full = kv_.prefix_cache ? sequence.parked.n_tokens / block : 0;
@@ -255,28 +257,23 @@ void SequenceBlocks::take_indexed(Sequence& sequence) {
   }
 }
 
-bool SequenceBlocks::unpark(Sequence& sequence) {
-  TQ_CHECK(sequence.hot_blocks.empty() && sequence.n_computed == 0, "sequence holds blocks",
-           raw(sequence.id));
+void SequenceBlocks::unpark(Sequence& sequence) {
   const ParkedBlocks& parked = sequence.parked;
-  take_indexed(sequence);  // before allocating, which may evict them
   const auto fill = [&](Pool pool, std::vector<BlockId>& blocks, size_t n) {
-    if (std::ssize(blocks) + pool_.available(pool) < static_cast<int64_t>(n)) return false;
-    while (blocks.size() < n) blocks.push_back(*pool_.allocate(pool, last_of(blocks)));
-    return true;
+    while (blocks.size() < n) {
+      const auto block = pool_.allocate(pool, last_of(blocks));
+      TQ_CHECK(block.has_value(), "too few blocks for what is parked", raw(sequence.id));
+      blocks.push_back(*block);
+    }
   };
-  if (!fill(Pool::kHot, sequence.hot_blocks, parked.hot.size()) ||
-      !fill(Pool::kSealed, sequence.sealed_blocks, parked.sealed.size())) {
-    release(sequence);
-    return false;
-  }
+  fill(Pool::kHot, sequence.hot_blocks, parked.hot.size());
+  fill(Pool::kSealed, sequence.sealed_blocks, parked.sealed.size());
   const auto n_sealed = static_cast<int64_t>(parked.sealed.size());
   for (int64_t i = 0; i < std::ssize(parked.hot); ++i) {
     const int64_t block_idx = i < n_sinks() ? i : i + n_sealed;
     sequence.hot_first.push_back(static_cast<int32_t>(block_idx * kv_.block_tokens));
   }
   sequence.n_computed = parked.n_tokens;
-  return true;
 }
 
 void SequenceBlocks::swap_in(const Sequence& sequence, SwapOps& swaps) const {

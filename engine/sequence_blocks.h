@@ -46,9 +46,10 @@ class SequenceBlocks {
   // has none, or the host has too little room: then only what was reserved is given back.
   bool park(Sequence& sequence, SwapOps& swaps);
 
-  // Takes blocks for all that a sequence has parked: those that the prefix index still has, and
-  // others for swap_in() to fill. False, and nothing is done, where there are too few.
-  bool unpark(Sequence& sequence);
+  // Takes what the index still has of the blocks that a sequence has parked: the first of them.
+  void take_parked_prefix(Sequence& sequence);
+  // Then blocks for the others, for swap_in() to fill. There must be so many.
+  void unpark(Sequence& sequence);
   void swap_in(const Sequence& sequence, SwapOps& swaps) const;
 
   // The host's blocks are not needed any more.
@@ -62,7 +63,6 @@ class SequenceBlocks {
   int64_t n_sinks() const noexcept { return kv_.sink_tokens / kv_.block_tokens; }
   std::span<const TokenId> tokens_of(const Sequence& sequence, int64_t block_idx) const;
   void cancel_reserved(Sequence& sequence);
-  void take_indexed(Sequence& sequence);
   void reserve_seals(Sequence& sequence, int32_t n_blocks);
   void publish(Sequence& sequence);
   size_t hot_slot(const Sequence& sequence, int64_t block_idx) const;

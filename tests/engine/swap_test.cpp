@@ -164,6 +164,30 @@ TEST_CASE("blocks that another sequence still holds are not copied back") {
   CHECK(bench.run_to(kB, 150) == oracle(longer, 150));
 }
 
+TEST_CASE("a parked sequence that cannot return yet evicts nothing") {
+  constexpr SeqId kD{4};
+  SchedulerOptions options = plain();
+  options.kv.prefix_cache = true;
+  options.pools.hot_blocks = 16;
+  Bench bench(options);
+  REQUIRE(bench.scheduler.submit(kA, prompt(150), 0).ok());
+  REQUIRE(bench.scheduler.submit(kC, prompt(40, 600), 0).ok());
+  bench.run_to(kC, 41);
+  REQUIRE(bench.scheduler.submit(kB, prompt(190, 300), 1).ok());
+  run_to_preemption(bench, kB);
+  bench.scheduler.remove(kC);
+  REQUIRE(bench.scheduler.submit(kD, prompt(33, 800), 0).ok());
+  bench.step();
+  // All that kB had could come back, but not beside what kA, kB and kD will need next.
+  const BlockPool& pool = bench.scheduler.pool();
+  REQUIRE(bench.scheduler.n_running() == 2);
+  REQUIRE(std::ssize(bench.scheduler.find(kB)->parked.hot) <= pool.available(Pool::kHot));
+  REQUIRE(pool.find(kNoEntry, prompt(32, 600)) != kNoEntry);  // of kC
+  for (int i = 0; i < 10; ++i) bench.step();
+  REQUIRE(bench.scheduler.n_running() == 2);
+  CHECK(pool.find(kNoEntry, prompt(32, 600)) != kNoEntry);
+}
+
 TEST_CASE("sealed blocks leave and return, and are found by their prefix again") {
   SchedulerOptions options = small({});
   options.kv.prefix_cache = GENERATE(false, true);
