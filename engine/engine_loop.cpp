@@ -62,6 +62,7 @@ void EngineLoop::run() noexcept {
     if (!computed) inbox_.wait();
   }
   end_all(FinishReason::kCancelled, Error{Code::kUnavailable, "the engine was stopped", {}});
+  tell();
 }
 
 bool EngineLoop::turn() {
@@ -77,10 +78,12 @@ bool EngineLoop::turn() {
       end_all(FinishReason::kError, Error{Code::kInternal, "nothing could be scheduled", {}});
     }
     refresh_gauges();
+    tell();
     return false;
   }
   const bool computed = run_step(plan);
   refresh_gauges();
+  if (!computed) tell();
   return computed || !requests_.empty();
 }
 
@@ -177,7 +180,7 @@ void EngineLoop::mark_started(Clock::time_point now) {
 // The wall of the engine step: what a library below throws ends here, as an error.
 Result<void> EngineLoop::run_guarded(const StepPlan& plan) {
   try {
-    TQ_ASSIGN(const StepLogits logits, runner_.run(plan));
+    TQ_ASSIGN(const StepLogits logits, runner_.run(plan, [this] { tell(); }));
     return sample(plan, logits);
   } catch (const std::exception& e) {
     return Error{Code::kInternal, std::string("the step failed: ") + e.what(), "runner"};
@@ -271,7 +274,7 @@ void EngineLoop::deliver(Outcome& outcome, Clock::time_point now) {
   const bool is_full = n_generated >= request.max_tokens ||
                        scheduler_.find(id)->n_known() >= scheduler_.context_max();
   if (is_full && !stops) request.text.flush(delta.text);
-  request.sink->on_delta(std::move(delta));
+  events_.push_back({.id = id, .sink = request.sink, .what = std::move(delta)});
   if (stops) {
     end(id, {.reason = FinishReason::kStop, .stop_string = std::string(request.text.matched())});
   } else if (is_full) {
@@ -302,13 +305,27 @@ void EngineLoop::end(SeqId id, Finish finish) {
   scheduler_.remove(id);
   TokenDelta rest;
   request.text.flush(rest.text);
-  if (!rest.text.empty()) request.sink->on_delta(std::move(rest));
+  if (!rest.text.empty()) {
+    events_.push_back({.id = id, .sink = request.sink, .what = std::move(rest)});
+  }
   finish.usage = request.usage;
   note_end(request, finish.reason);
   refresh_gauges();
-  request.sink->on_finish(std::move(finish));
+  events_.push_back({.id = id, .sink = std::move(request.sink), .what = std::move(finish)});
   requests_.erase(found);
-  inbox_.ended(id);
+}
+
+// Waking those who wait for them costs more than all else that the engine does for a step.
+void EngineLoop::tell() noexcept {
+  for (Event& event : events_) {
+    if (auto* const delta = std::get_if<TokenDelta>(&event.what)) {
+      event.sink->on_delta(std::move(*delta));
+    } else {
+      event.sink->on_finish(std::move(std::get<Finish>(event.what)));
+      inbox_.ended(event.id);
+    }
+  }
+  events_.clear();
 }
 
 void EngineLoop::end_all(FinishReason reason, const Error& error) {

@@ -1,12 +1,14 @@
 #pragma once
 // EngineLoop: the body of the engine thread. One turn takes the inbox, ends what is cancelled or
-// late, schedules, runs, samples, commits, and tells the sinks. Engine thread only (tests call it
-// on theirs).
+// late, schedules, runs, samples, commits, and tells the sinks: beside the next step, if a device
+// runs that. Engine thread only (tests call it on theirs).
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <variant>
 #include <vector>
 
 #include "config/engine_config.h"
@@ -46,6 +48,12 @@ class EngineLoop {
     std::optional<Error> error;
   };
 
+  struct Event {  // that a sink is to be told
+    SeqId id{};
+    std::shared_ptr<EventSink> sink;
+    std::variant<TokenDelta, Finish> what;
+  };
+
   void take_inbox();
   void accept(Submission submission);
   Request make_request(SeqId id, Job& job, Clock::time_point arrived) const;
@@ -61,6 +69,7 @@ class EngineLoop {
 
   void fail_step(const StepPlan& plan, const Error& error);
   void end(SeqId id, Finish finish);
+  void tell() noexcept;  // the sinks; events_ is empty then
   void end_all(FinishReason reason, const Error& error);
   void note_token(Request& request, Clock::time_point now);
   void note_end(const Request& request, FinishReason reason);
@@ -80,6 +89,7 @@ class EngineLoop {
 
   Inbox::Batch batch_;
   std::vector<Outcome> outcomes_;
+  std::vector<Event> events_;
   std::vector<RowContext> contexts_;
   std::vector<TokenId> sampled_;
   std::vector<SeqId> ids_;  // workspace

@@ -5,6 +5,7 @@
 // shown.
 
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "config/result.h"
@@ -31,8 +32,13 @@ class StepRunner {
   // Blocks of ordinary memory, for those of preempted sequences; none where all are ordinary.
   virtual kernels::PoolSizes host_pools() const noexcept = 0;
 
+  // The caller's own work beside a step.
+  using Meanwhile = std::function<void()>;
+
   // An Error fails the whole step (every item of it); kUnavailable marks the runner as unusable.
-  virtual Result<StepLogits> run(const StepPlan& plan) = 0;
+  // meanwhile() is called once the step is on its way to a device, or first where it is computed
+  // in this call; not if the step fails before.
+  virtual Result<StepLogits> run(const StepPlan& plan, const Meanwhile& meanwhile) = 0;
 };
 
 }  // namespace tq::engine

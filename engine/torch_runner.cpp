@@ -174,9 +174,9 @@ kernels::PoolSizes TorchRunner::host_pools() const noexcept {
 
 int TorchRunner::vocab_size() const noexcept { return decoder_->spec().vocab_size; }
 
-Result<StepLogits> TorchRunner::run(const StepPlan& plan) {
+Result<StepLogits> TorchRunner::run(const StepPlan& plan, const Meanwhile& meanwhile) {
   try {
-    return run_checked(plan);
+    return run_checked(plan, meanwhile);
   } catch (
       const std::exception& failure) {  // LibTorch, or no memory: the step fails, not the process
     if (machine_->on_device != nullptr) TQ_TRY(machine_->on_device->wait());  // is the device lost?
@@ -195,7 +195,8 @@ Result<void> TorchRunner::swap(const StepPlan& plan) {
   return device.copy_blocks({.from = host, .to = &arena_, .hot = in.hot, .sealed = in.sealed});
 }
 
-Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan) {
+Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan, const Meanwhile& meanwhile) {
+  if (machine_->decoder == nullptr) meanwhile();
   const at::NoGradGuard no_grad;
   // What the last step reads is about to change. It was waited for, unless it failed after that,
   // and then what it reports late is no concern of this one's.
@@ -222,6 +223,7 @@ Result<StepLogits> TorchRunner::run_checked(const StepPlan& plan) {
   SelectLogits& on_device = *machine_->logits;
   TQ_ASSIGN(const auto logits, machine_->decoder->forward_on_device(input));
   on_device.begin(logits, vocab_size());
+  meanwhile();
   if (logits.empty()) TQ_TRY(on_device.finish());  // nobody will ask
   return StepLogits{.on_device = &on_device};
 }

@@ -48,7 +48,7 @@ class TorchRunner final : public StepRunner {
   std::string_view backend() const noexcept { return attention_->name(); }
   uint64_t weight_bytes() const noexcept { return decoder_->weight_bytes(); }
 
-  Result<StepLogits> run(const StepPlan& plan) override;
+  Result<StepLogits> run(const StepPlan& plan, const Meanwhile& meanwhile) override;
 
  private:
   // What the attention backend and the decoder work with, and outlives them.
@@ -65,7 +65,7 @@ class TorchRunner final : public StepRunner {
                                                              const models::WeightSource& source,
                                                              const MemoryPlan& memory);
   Result<void> swap(const StepPlan& plan);
-  Result<StepLogits> run_checked(const StepPlan& plan);
+  Result<StepLogits> run_checked(const StepPlan& plan, const Meanwhile& meanwhile);
   void fill_batch(const StepPlan& plan);
 
   std::unique_ptr<Machine> machine_;

@@ -23,9 +23,11 @@ class GatedRunner final : public engine::StepRunner {
   const quant::BlockLayout& layout() const noexcept override { return inner_.layout(); }
   kernels::PoolSizes pools() const noexcept override { return inner_.pools(); }
   kernels::PoolSizes host_pools() const noexcept override { return inner_.host_pools(); }
-  Result<engine::StepLogits> run(const engine::StepPlan& plan) override {
+  Result<engine::StepLogits> run(const engine::StepPlan& plan,
+                                 const Meanwhile& meanwhile) override {
+    meanwhile();
     gate_->pass();
-    return inner_.run(plan);
+    return inner_.run(plan, [] {});
   }
 
  private:

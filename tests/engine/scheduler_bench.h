@@ -42,7 +42,7 @@ struct SchedulerBench {
           {item.seq, item.first, static_cast<int32_t>(item.tokens.size()), item.sample});
     }
     if (plan.empty()) return items;
-    const auto logits = runner.run(plan);
+    const auto logits = runner.run(plan, [] {});
     INFO((logits.ok() ? "" : logits.error().describe()));
     REQUIRE(logits.ok());
     std::vector<TokenId> tokens;

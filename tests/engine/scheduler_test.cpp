@@ -210,7 +210,7 @@ TEST_CASE("a removed sequence lives until the step that names it is committed") 
   bench.scheduler.remove(kA);
   REQUIRE(bench.scheduler.find(kA) != nullptr);
   CHECK(bench.scheduler.pool().used(Pool::kHot) == 2);
-  REQUIRE(bench.runner.run(plan).ok());
+  REQUIRE(bench.runner.run(plan, [] {}).ok());
   const TokenId token = 5;
   bench.scheduler.commit({&token, 1});
   CHECK(bench.scheduler.find(kA) == nullptr);
@@ -246,7 +246,7 @@ TEST_CASE("a bad row after many good steps takes its prefix out of the index, bu
   const StepPlan& plan = bench.scheduler.schedule();
   std::vector<TokenId> tokens;
   for (const auto& item : plan.items) tokens.push_back(item.seq == kB ? kNoToken : TokenId{1});
-  REQUIRE(bench.runner.run(plan).ok());
+  REQUIRE(bench.runner.run(plan, [] {}).ok());
   bench.scheduler.commit(tokens);
   REQUIRE(bench.scheduler.check_invariants().ok());
   CHECK(bench.scheduler.pool().n_entries() == 3);  // A's three full blocks

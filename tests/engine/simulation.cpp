@@ -117,7 +117,7 @@ class Run {
     for (const auto& item : plan.items) ids.push_back(item.seq);
     const bool fails = random_.chance(options_.failure_chance);
     const bool does_nothing = fails && random_.chance(0.5);  // else it fails at its end
-    const auto logits = does_nothing ? engine::StepLogits{} : runner_.run(shown);
+    const auto logits = does_nothing ? engine::StepLogits{} : runner_.run(shown, [] {});
     if (!logits) {
       fault(logits.error().message);
       return;

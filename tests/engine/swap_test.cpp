@@ -107,7 +107,7 @@ TEST_CASE("a sequence that is removed while the host keeps its blocks gives them
     const StepPlan& plan = bench.scheduler.schedule();
     REQUIRE(plan.swaps_in.size() > 0);
     bench.scheduler.remove(kB);
-    REQUIRE(bench.runner.run(plan).ok());
+    REQUIRE(bench.runner.run(plan, [] {}).ok());
     bench.scheduler.commit(std::vector<TokenId>{1});
     CHECK(bench.scheduler.find(kB) == nullptr);
     CHECK(host_used(bench) == 0);

@@ -58,6 +58,7 @@ FakeRunner::FakeRunner(FakeRunnerOptions options)
       host_hot_(static_cast<size_t>(options_.host_pools.hot_blocks * options_.kv.block_tokens)),
       host_sealed_(
           static_cast<size_t>(options_.host_pools.sealed_blocks * options_.kv.block_tokens)),
+      device_logits_(/*top_room=*/64, [controls = options_.controls] { controls->on_end(); }),
       writers_(static_cast<size_t>(options_.pools.hot_blocks), -1) {}
 
 std::span<FakeRunner::Slot> FakeRunner::block(Store& store, BlockId id) {
@@ -77,8 +78,11 @@ void FakeRunner::violate(std::string what) {
   }
 }
 
-Result<engine::StepLogits> FakeRunner::run(const engine::StepPlan& plan) {
+Result<engine::StepLogits> FakeRunner::run(const engine::StepPlan& plan,
+                                           const Meanwhile& meanwhile) {
   FakeControls& controls = *options_.controls;
+  if (!controls.on_device) meanwhile();
+  controls.on_begin();
   const auto until =
       std::chrono::steady_clock::now() + std::chrono::microseconds(controls.step_delay_us.load());
   const int64_t step = controls.n_steps++;
@@ -106,6 +110,7 @@ Result<engine::StepLogits> FakeRunner::run(const engine::StepPlan& plan) {
       row[width / 2] = std::numeric_limits<float>::quiet_NaN();
     }
   }
+  if (controls.on_device) meanwhile();
   std::this_thread::sleep_until(until);
   if (controls.n_violations != n_violations) {
     return Error{Code::kInternal, "the plan shows wrong blocks: " + violations_.back(), "fake"};

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -39,6 +40,10 @@ struct FakeControls {
   std::atomic<bool> on_device{false};  // logits are given as those of a device
   std::atomic<int64_t> n_steps{0};
   std::atomic<int64_t> n_violations{0};
+  // On the engine's thread; set before the first step. A step begins; it is over, where logits are
+  // those of a device.
+  std::function<void()> on_begin = [] {};
+  std::function<void()> on_end = [] {};
 };
 
 struct FakeRunnerOptions {
@@ -59,7 +64,7 @@ class FakeRunner final : public engine::StepRunner {
   const quant::BlockLayout& layout() const noexcept override { return layout_; }
   kernels::PoolSizes pools() const noexcept override { return options_.pools; }
   kernels::PoolSizes host_pools() const noexcept override { return options_.host_pools; }
-  Result<engine::StepLogits> run(const engine::StepPlan& plan) override;
+  Result<engine::StepLogits> run(const engine::StepPlan& plan, const Meanwhile& meanwhile) override;
 
   const std::vector<std::string>& violations() const noexcept { return violations_; }
 
@@ -87,7 +92,7 @@ class FakeRunner final : public engine::StepRunner {
   Store host_hot_;
   Store host_sealed_;
   std::vector<float> logits_;
-  LoopLogits device_logits_{/*top_room=*/64};
+  LoopLogits device_logits_;
   std::vector<std::string> violations_;
   std::vector<int32_t> writers_;  // [hot blocks], the item that writes it in this step, or -1
 };

@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
+#include <utility>
 
 #include "engine/select_logits.h"
 #include "tests/support/loop_select.h"
@@ -13,7 +15,12 @@ namespace tq::test {
 
 class LoopLogits {
  public:
-  explicit LoopLogits(size_t top_room) : select_(top_room) {}
+  explicit LoopLogits(
+      size_t top_room, std::function<void()> on_wait = [] {})
+      : select_(top_room), logits_(select_, [on_wait = std::move(on_wait)] {
+          on_wait();
+          return Result<void>();
+        }) {}
 
   // [n_rows, row_size]; they outlive what is asked about them.
   engine::DeviceLogits& reset(std::span<float> logits, int32_t row_size) {
@@ -25,7 +32,7 @@ class LoopLogits {
 
  private:
   LoopSelect select_;
-  engine::SelectLogits logits_{select_, [] { return Result<void>(); }};
+  engine::SelectLogits logits_;
 };
 
 }  // namespace tq::test
