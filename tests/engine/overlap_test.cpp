@@ -121,7 +121,7 @@ TEST_CASE("what comes while a step runs counts from the next one on") {
       if (!is_second_step(log)) return;
       Job job = Rig::job("other", 1);
       job.sink = other;
-      CHECK(logged.rig.engine->submit(std::move(job)).ok());
+      CHECK(logged.rig.engine->submit(job).ok());
     };
     logged.run(4);
     REQUIRE(other->wait_finish());
