@@ -239,16 +239,11 @@ void print_tables(const Tables& tables, const Options& options) {
 }
 
 json to_json(const Tables& tables, const Options& options) {
-  json out{{"benchmark", "attention"},
-           {"backend", tables.backend},
-           {"threads", options.n_threads},
-           {"head_dim", options.head_dim},
-           {"group", options.group},
-           {"n_kv_heads", options.n_kv_heads},
-           {"rows", options.n_rows},
-           {"runs", options.n_runs},
-           {"scatter", options.scatter},
-           {"read_gb_per_s", tables.read_gb_per_s}};
+  json out{{"benchmark", "attention"},     {"backend", tables.backend},
+           {"threads", options.n_threads}, {"head_dim", options.head_dim},
+           {"group", options.group},       {"n_kv_heads", options.n_kv_heads},
+           {"rows", options.n_rows},       {"runs", options.n_runs},
+           {"scatter", options.scatter},   {"read_gb_per_s", tables.read_gb_per_s}};
   for (const Row& row : tables.rows) {
     out["attend"].push_back({{"format", row.format},
                              {"kv_in", row.where},

@@ -86,9 +86,8 @@ TEST_CASE("device contest: all take turns; bytes are those of both sequences' bl
                                                    formats, KvConfig{}.block_tokens);
     REQUIRE(layout.ok());
     const uint64_t n_sealed = index == 0 ? 0 : 6;
-    CHECK(times.bytes ==
-          2 * ((19 - n_sealed) * layout->hot_block_bytes() +
-               n_sealed * layout->sealed_block_bytes()));
+    CHECK(times.bytes == 2 * ((19 - n_sealed) * layout->hot_block_bytes() +
+                              n_sealed * layout->sealed_block_bytes()));
     CHECK(times.seconds.size() == 2);
     CHECK(*std::min_element(times.seconds.begin(), times.seconds.end()) > 0.0);
   }

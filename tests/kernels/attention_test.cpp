@@ -48,8 +48,7 @@ double feed(
 
 bool same_bytes(const World& a, const World& b) {
   return std::ranges::all_of(test::kRegions, [&](test::Region region) {
-    return std::ranges::equal(test::bytes_of(a.arena(), region),
-                              test::bytes_of(b.arena(), region));
+    return std::ranges::equal(test::bytes_of(a.arena(), region), test::bytes_of(b.arena(), region));
   });
 }
 
