@@ -62,7 +62,7 @@ MUTANTS = [
     ("all heads of a copy go where the first one lies", "copy_blocks.cu",
      "static_cast<size_t>(tile.to + head)", "static_cast<size_t>(tile.to)", "copy_blocks", COPIES),
     ("scales stay where they are", "copy_blocks.cu",
-     "layout.scale_part_bytes(), stream", "0, stream", "copy_blocks", COPIES),
+     "layout.scale_part_bytes()", "0", "copy_blocks", COPIES),
 
     # Sealing.
     ("padding of 3 bits is left as it was", "seal.cu",
