@@ -163,6 +163,12 @@ class Sass(unittest.TestCase):
         lines[1] = "BRA.DIV UR4, 0x50"
         self.assertEqual(self.loops_of(lines), [[1, 2, 3]])
 
+    def test_table(self):
+        # A jump by a table may go to what nothing else leads to.
+        lines = ["BRX R4 -0x10", "MOV R1, R2", "FADD R1, R2, R3", "@P0 BRA 0x20", "BRA 0x80",
+                 "MOV R1, R2", "FMUL R1, R2, R3", "@P0 BRA 0x60", "EXIT"]
+        self.assertEqual(self.loops_of(lines), [[2, 3], [6, 7]])
+
     def test_jump_back_into_the_middle(self):
         # Not a loop: the way there does not pass the place that is jumped to.
         lines = ["@P1 BRA 0x30", "MOV R1, R2", "FMUL R1, R2, R3", "FADD R1, R2, R3", "@P0 BRA 0x20",

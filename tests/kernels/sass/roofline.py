@@ -1,28 +1,30 @@
 #!/usr/bin/env python3
-"""What bounds the attention kernels of head_dim 128, on paper, as a Markdown table.
+"""What bounds the kernels of kernels/cuda, on paper, as Markdown tables.
 
   roofline.py [--cuobjdump PROGRAM] OBJECT...
 
-A tile of 32 tokens is one turn of a kernel's loop, by one warp, for as many queries of a KV head as
-the kernel takes. Its bytes have to wait for memory; its instructions take issue slots and pipes of
-one of the four parts of a multiprocessor. All of this in cycles of a part, of which the larger
-counts. All instructions of the loop are counted, those of rescaling too, which seldom run.
+Bytes have to wait for memory; instructions take issue slots and pipes of one of the four parts of a
+multiprocessor. All of this in cycles of a part, of which the larger counts. Instructions are those
+of the machine code: whole loops, or the shortest way through what a warp has to do (ways.py).
+head_dim is 128. A table whose kernels are not in the objects is left out.
 """
 
 import argparse
+import collections
 import dataclasses
 import sys
 
 sys.dont_write_bytecode = True
 import gate  # noqa: E402  (beside this file)
+import bounds  # noqa: E402
 import sass  # noqa: E402
 
-TILE, DIM = 32, 128
-FORMATS = (16, 8, 4, 3, 2)
 FP32 = ("FFMA", "FMUL", "FADD")
 ALU = ("LOP3", "PRMT", "SHF", "IADD3", "IADD", "VIADD", "ISETP", "FSETP", "SEL", "FSEL", "FMNMX",
-       "FMNMX3", "LEA", "MOV")
-SHARED = ("SHFL", "MOVM", "LDG", "LDL", "STL")  # one unit for all four parts
+       "FMNMX3", "LEA", "MOV", "IMNMX", "VIMNMX", "VIMNMX3")
+SHARED = ("SHFL", "MOVM", "LDG", "STG", "LDS", "STS", "LDL", "STL")  # one unit for all four parts
+FP64 = ("DADD", "DMUL", "DFMA", "F2F")
+PIPES = ("issue", "FP32", "ALU", "tensor", "MUFU", "load", "FP64")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,71 +37,60 @@ class Device:
     fp32: int  # cycles that a part's pipe takes for one instruction of a warp
     imma: int
     hmma: int
+    fp64: int
 
     def memory_cycles(self, n_bytes):
+        """Of a part, whose share of the bandwidth is that of one of all parts."""
         return n_bytes * self.multiprocessors * 4 * self.ghz / self.gb_per_s
 
-    def pipe_cycles(self, loop):
-        imad = loop.count("IMAD")
+    def pipe_cycles(self, code):
+        imad = code.count("IMAD")
         return {
-            "issue": len(loop.instructions),
-            "FP32": max(self.fp32 * (loop.count(*FP32) + imad), 2 * imad),
-            "ALU": 2 * loop.count(*ALU),
-            "tensor": self.imma * loop.count("IMMA") + self.hmma * loop.count("HMMA"),
-            "MUFU": 8 * loop.count("MUFU"),
-            "load": 4 * loop.count(*SHARED),
+            "issue": len(code.instructions),
+            "FP32": max(self.fp32 * (code.count(*FP32) + imad), 2 * imad),
+            "ALU": 2 * code.count(*ALU),
+            "tensor": self.imma * code.count("IMMA") + self.hmma * code.count("HMMA"),
+            "MUFU": 8 * code.count("MUFU", "F2F", "F2I", "POPC", "FLO"),
+            "load": 4 * code.count(*SHARED),
+            "FP64": self.fp64 * code.count(*FP64),
         }
+
+    def work_cycles(self, work):
+        """Of [(times, code)]: the pipe that takes longest, and how long."""
+        total = collections.Counter()
+        for times, code in work:
+            for pipe, cycles in self.pipe_cycles(code).items():
+                total[pipe] += times * cycles
+        return max(total.items(), key=lambda item: item[1])
 
 
 DEVICES = {
-    "A100": Device("sm_80", 108, 1.41, 2039, 2, 8, 8),
-    "H100": Device("sm_90", 132, 1.755, 3350, 1, 8, 8),
-    "L40S": Device("sm_89", 142, 2.52, 864, 1, 16, 16),
-    "RTX 4090": Device("sm_89", 128, 2.52, 1008, 1, 16, 32),
-    "B200": Device("sm_100", 148, 1.85, 8000, 1, 8, 8),
+    "A100": Device("sm_80", 108, 1.41, 2039, 2, 8, 8, 4),
+    "H100": Device("sm_90", 132, 1.755, 3350, 1, 8, 8, 2),
+    "L40S": Device("sm_89", 142, 2.52, 864, 1, 16, 16, 64),
+    "RTX 4090": Device("sm_89", 128, 2.52, 1008, 1, 16, 32, 64),
+    "B200": Device("sm_100", 148, 1.85, 8000, 1, 8, 8, 2),
 }
 
 
-def tile_bytes(bits):
-    """Codes of both halves, and the scale bytes and exponents of coded ones."""
-    scales = TILE * (DIM // 16 + DIM // 64) + 2 if bits < 16 else 0
-    return 2 * TILE * DIM * bits // 8 + scales
+class Kernels:
+    """Kernels of all objects, by short name and architecture."""
 
+    def __init__(self, kernels):
+        self.found = collections.defaultdict(dict)
+        for kernel in kernels:
+            self.found[gate.short_name(kernel.name)][kernel.arch] = kernel
 
-def loops_by_kernel(kernels):
-    """{(bits, queries): {arch: the loop over sealed tiles}}"""
-    found = {}
-    for kernel in kernels:
-        measured = gate.measure(kernel, [])
-        k_bits, v_bits, dim, queries = gate.attend_sizes(measured.name) or (0, 1, 0, 0)
-        if k_bits == v_bits and dim == DIM and not gate.is_biased(measured.name):
-            found.setdefault((k_bits, queries), {})[kernel.arch] = measured.loops[0]
-    return found
+    def has(self, *names):
+        return all(name in self.found for name in names)
 
-
-def code_for(device, loops):
-    """The device's own code, or that of the last architecture before it."""
-    def number(arch):
-        return int(arch.removeprefix("sm_"))
-    return loops[max((arch for arch in loops if number(arch) <= number(device.arch)), key=number)]
-
-
-def table(kernels):
-    found = loops_by_kernel(kernels)
-    yield "| format | queries | bytes / token | " + " | ".join(DEVICES) + " |"
-    yield "|---|--:|--:|" + "---|" * len(DEVICES)
-    for bits in FORMATS:
-        for queries in (4, 8):
-            n_bytes = tile_bytes(bits)
-            cells = []
-            for device in DEVICES.values():
-                memory = device.memory_cycles(n_bytes)
-                pipes = device.pipe_cycles(code_for(device, found[bits, queries]))
-                pipe = max(pipes, key=pipes.get)
-                gain = tile_bytes(16) / n_bytes * min(1.0, memory / pipes[pipe])
-                cells.append(f"{memory:.0f}, {pipe} {pipes[pipe]:.0f}: {gain:.1f}x")
-            name = "bf16" if bits == 16 else f"tq{bits}"
-            yield f"| {name} | {queries} | {n_bytes / TILE:.1f} | " + " | ".join(cells) + " |"
+    def of(self, name, device):
+        """The device's own code, or that of the last architecture before it."""
+        def number(arch):
+            return int(arch.removeprefix("sm_"))
+        kernels = self.found[name]
+        return kernels[max((arch for arch in kernels if number(arch) <= number(device.arch)),
+                           key=number)]
 
 
 def main():
@@ -107,8 +98,11 @@ def main():
     parser.add_argument("--cuobjdump", default="cuobjdump")
     parser.add_argument("objects", nargs="+")
     options = parser.parse_args()
-    print("\n".join(table([kernel for path in options.objects
-                           for kernel in sass.read(options.cuobjdump, path)])))
+    kernels = Kernels([kernel for path in options.objects
+                       for kernel in sass.read(options.cuobjdump, path)])
+    for names, table in bounds.TABLES:
+        if kernels.has(*names):
+            print("\n".join(table(kernels, DEVICES)) + "\n")
 
 
 if __name__ == "__main__":

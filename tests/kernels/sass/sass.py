@@ -67,6 +67,18 @@ class Kernel:
     instructions: list = dataclasses.field(default_factory=list)
 
 
+def add_table_jumps(code, after):
+    """BRX reads its target from a table, which no listing shows: it may go to what nothing else
+    leads to, from there to the next BRX."""
+    reached = {n for ones in after for n in ones}
+    table = None
+    for i, instruction in enumerate(code):
+        if i > 0 and i not in reached and table is not None:
+            after[table].add(i)
+        if instruction.name == "BRX":
+            table = i
+
+
 def flow(code):
     """Basic blocks, as lists of instructions, and the blocks that may follow each."""
     index = {instruction.address: i for i, instruction in enumerate(code)}
@@ -78,6 +90,7 @@ def flow(code):
         after.append({i + 1} if falls and i + 1 < len(code) else set())
         if target is not None and not diverged:
             after[i].add(target)
+    add_table_jumps(code, after)
     leaders = {0} | {n for i, ones in enumerate(after) if ones != {i + 1}
                      for n in ones | {i + 1} if n < len(code)}
     starts = sorted(leaders)
