@@ -13,31 +13,42 @@
 
 namespace tq::kernels::cuda {
 
-// This warp's sealed tiles, from `first`.
+// The block's item, read anew by whatever needs it: numbers and addresses that are kept over a loop
+// do not fit into registers beside its words.
+__device__ __forceinline__ AttendItem read_item(const AttendParams& p) {
+  int index = static_cast<int>(blockIdx.x);
+  forget(index);
+  return p.items[index];
+}
+
+// The query of the lane's own column, rotated; null: none.
+template <int kDim, int kQueries>
+__device__ __forceinline__ const float* lane_query(const AttendParams& p,
+                                                   const QueryBlock& queries,
+                                                   int lane) {
+  const int column = lane / 4 % kQueries;
+  return column < queries.n_queries ? p.q + query_row(p, queries, column) * kDim : nullptr;
+}
+
+// Of this warp's tiles, the sealed ones.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_sealed(const AttendParams& p,
-                                              const QueryBlock& queries,
-                                              const float* q_row,
-                                              int first,
-                                              int end,
+                                              int warp,
                                               int lane,
                                               Sums<kDim>& sums) {
-  if (first >= end) return;
+  const AttendItem item = read_item(p);
+  const QueryBlock& queries = item.block;
+  const int32_t n_before = p.step.sealed_indptr[queries.seq];
+  const int end = min(n_before + item.end_tile, p.step.sealed_indptr[queries.seq + 1]);
+  int tile = n_before + item.first_tile + warp;
+  if (tile >= end) return;
   using Keys = KeyTile<kKBits, kDim, kQueries>;
   using Values = ValueTile<kVBits, kDim>;
-  constexpr bool kEarly = kDim <= 128;  // registers hold one half's words while the other is used
   const StoreView& store = p.store;
-  const LanePlace k(store.sealed_k, Codes<kKBits>::first_load(lane, kKeyRowBytes),
-                    Keys::first_scale(lane));
-  const LanePlace v(store.sealed_v, Codes<kVBits>::first_load(lane, 4 * kDim),
-                    Values::first_scale(lane));
-  const int32_t n_before = p.step.sealed_indptr[queries.seq];
-  const int32_t* const parts = p.step.sealed_parts + n_before;
   const int head = queries.kv_head * kHeadParts;
-  int tile = first;
-  PartPlace place = sealed_part(store, parts[tile] + head);
+  int part = p.step.sealed_parts[tile] + head;
   Keys keys;
-  k.load(keys, place, lane);
+  load_half(keys, store.sealed_k, sealed_part(store, part), lane);
   Table<kKBits> books[kBooksMax] = {};
 #pragma unroll
   for (int book = 0; book < 1 << key_book_bits(kKBits); ++book) {
@@ -45,83 +56,98 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   }
   const Table<kVBits> v_table = table_of_book<kVBits>(store.sealed_v, 0);
   KeyQueries<kKBits, kDim, kQueries> q;
-  q.load(q_row, p.scale_log2, lane);
+  q.load(lane_query<kDim, kQueries>(p, queries, lane), p.scale_log2, lane);
   for (;;) {
     Values values;
-    if constexpr (kEarly) v.load(values, place, lane);
+    if constexpr (kEarly<kDim>) {
+      load_half(values, store.sealed_v, sealed_part(store, part), lane);
+    }
     const int here = tile;
     tile += kAttendWarps;
     const bool more = tile < end;
-    const int next = more ? parts[tile] + head : 0;
+    const int next = more ? p.step.sealed_parts[tile] + head : 0;
     Scores scores;
     score_tile(keys, q, books, lane, scores);
     if constexpr (kBiased) {
-      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[n_before + here], lane, scores);
+      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[here], lane, scores);
     }
-    if constexpr (!kEarly) v.load(values, place, lane);
+    if constexpr (!kEarly<kDim>) {
+      forget(part);
+      forget(lane);
+      load_half(values, store.sealed_v, sealed_part(store, part), lane);
+    }
     weigh(scores, sums);
-    if (more) {
-      place = sealed_part(store, next);
-      if constexpr (kEarly) k.load(keys, place, lane);
+    part = next;
+    if (kEarly<kDim> && more) {
+      load_half(keys, store.sealed_k, sealed_part(store, part), lane);
     }
     sum_tile(values, scores, v_table, kTile, lane, sums);
     if (!more) break;
-    if constexpr (!kEarly) k.load(keys, place, lane);
+    if constexpr (!kEarly<kDim>) {
+      forget(lane);
+      load_half(keys, store.sealed_k, sealed_part(store, part), lane);
+    }
   }
 }
 
-// This warp's hot tiles, from `first`, which counts from the first of them. A query
-// sees the slots up to its own position.
+// Of this warp's tiles, the hot ones. A query sees the slots up to its own position.
 template <int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_hot(const AttendParams& p,
-                                           const QueryBlock& queries,
-                                           const float* q_row,
-                                           int first,
-                                           int end,
+                                           int warp,
                                            int lane,
                                            Sums<kDim>& sums) {
-  if (first >= end) return;
+  const AttendItem item = read_item(p);
+  const QueryBlock& queries = item.block;
   const StoreView& store = p.store;
   const StepView& step = p.step;
-  const LanePlace k(store.hot_k, Codes<16>::first_load(lane, kKeyRowBytes), 0);
-  const LanePlace v(store.hot_v, Codes<16>::first_load(lane, 4 * kDim), 0);
   const int seq = queries.seq;
-  const int32_t hot = step.hot_indptr[seq];
+  const int n_sealed = step.sealed_indptr[seq + 1] - step.sealed_indptr[seq];
+  const int skipped = max(0, (n_sealed - item.first_tile - warp + kAttendWarps - 1) / kAttendWarps);
+  const int before = step.hot_indptr[seq] - n_sealed;
+  const int end = before + item.end_tile;
+  int tile = before + item.first_tile + warp + skipped * kAttendWarps;
+  if (tile >= end) return;
+  using Keys = KeyTile<16, kDim, kQueries>;
+  using Values = ValueTile<16, kDim>;
+  const int head = queries.kv_head * kHeadParts;
   const int group = p.n_heads / store.n_kv_heads;
-  const int n_rows = step.token_indptr[seq + 1] - step.token_indptr[seq];
   const int first_position = step.first_position[seq];
-  const int g = lane / 4, t = lane % 4;
+  const int end_position = first_position + step.token_indptr[seq + 1] - step.token_indptr[seq];
   int position[2];
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    const int column = (2 * t + i) % kQueries;
+    const int column = (lane % 4 * 2 + i) % kQueries;
     position[i] =
         column < queries.n_queries ? first_position + (queries.query + column) / group : -1;
   }
   const Table<16> none[kBooksMax] = {};
   KeyQueries<16, kDim, kQueries> q;
-  q.load(q_row, p.scale_log2, lane);
-  for (int tile = first; tile < end; tile += kAttendWarps) {
-    const PartPlace place =
-        hot_part(store, step.hot_parts[hot + tile] + queries.kv_head * kHeadParts);
-    const int start = step.hot_first[hot + tile];
-    KeyTile<16, kDim, kQueries> keys;
-    ValueTile<16, kDim> values;
-    k.load(keys, place, lane);
-    v.load(values, place, lane);
+  q.load(lane_query<kDim, kQueries>(p, queries, lane), p.scale_log2, lane);
+  for (; tile < end; tile += kAttendWarps) {
+    if constexpr (!kEarly<kDim>) forget(lane);
+    int part = step.hot_parts[tile] + head;
+    const int start = step.hot_first[tile];
+    Keys keys;
+    load_half(keys, store.hot_k, hot_part(store, part), lane);
     Scores scores;
     score_tile(keys, q, none, lane, scores);
     if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);
+    if constexpr (!kEarly<kDim>) {
+      forget(part);
+      forget(lane);
+    }
+    Values values;
+    load_half(values, store.hot_v, hot_part(store, part), lane);
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        const bool seen = start + 4 * g + 2 * m + i / 2 <= position[i % 2];
+        const bool seen = start + lane / 4 * 4 + 2 * m + i / 2 <= position[i % 2];
         scores[m][i] = seen ? scores[m][i] : -INFINITY;
       }
     }
     weigh(scores, sums);
-    sum_tile(values, scores, none[0], first_position + n_rows - start, lane, sums);
+    sum_tile(values, scores, none[0], end_position - start, lane, sums);
   }
 }
 
@@ -137,23 +163,12 @@ inline constexpr int kAttendBlocks = kDim > 128 || 32 * kSteps<kDim>*(Codes<kKBi
 // One block per item of at most kQueries queries.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_item(const AttendParams& p) {
-  const AttendItem item = p.items[blockIdx.x];
-  const QueryBlock& queries = item.block;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int column = lane / 4 % kQueries;
-  const float* const q_row =
-      column < queries.n_queries ? p.q + query_row(p, queries, column) * kDim : nullptr;
-  const int n_sealed = p.step.sealed_indptr[queries.seq + 1] - p.step.sealed_indptr[queries.seq];
-  if constexpr (kBiased) load_plain_queries<kDim>(p, queries);
+  if constexpr (kBiased) load_plain_queries<kDim>(p, read_item(p).block);
   Sums<kDim> sums;
-  const int first = item.first_tile + warp;
-  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, queries, q_row, first,
-                                                         min(item.end_tile, n_sealed), lane, sums);
-  // The first of this warp's tiles that is hot.
-  const int skipped = max(0, (n_sealed - first + kAttendWarps - 1) / kAttendWarps);
-  attend_hot<kDim, kQueries, kBiased>(p, queries, q_row, first + skipped * kAttendWarps - n_sealed,
-                                      item.end_tile - n_sealed, lane, sums);
-  merge_warps<kDim, kQueries>(sums, p.states + item.state * attend_state_floats(kDim));
+  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, warp, lane, sums);
+  attend_hot<kDim, kQueries, kBiased>(p, warp, lane, sums);
+  merge_warps<kDim, kQueries>(sums, p.states + read_item(p).state * attend_state_floats(kDim));
 }
 
 // Shared memory: kAttendSharedBytes.

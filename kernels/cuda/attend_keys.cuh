@@ -33,6 +33,9 @@ struct KeyTile {
 
   // With 4 queries a lane reads the scales of its own group of each step, else of both.
   __device__ static constexpr int first_group(int lane) { return kQueries == 4 ? lane % 4 / 2 : 0; }
+  __device__ static constexpr uint32_t first_load(int lane) {
+    return Codes<kBits>::first_load(lane, kKeyRowBytes);
+  }
   __device__ static constexpr uint32_t first_scale(int lane) {
     return static_cast<uint32_t>(first_group(lane) * kTile + lane / 4 * 4);
   }
@@ -62,7 +65,7 @@ struct KeyTile {
 };
 
 template <int kDim, int kQueries>
-struct KeyTile<16, kDim, kQueries> : Bf16Tile {};
+struct KeyTile<16, kDim, kQueries> : Bf16Tile<kKeyRowBytes> {};
 
 // With 4 queries, scores are the sums of columns n and n + 4.
 template <int kQueries>
@@ -85,15 +88,19 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
   constexpr int kBookBits = key_book_bits(kBits);
   constexpr int kTerms = Codes<kBits>::kTerms;
   const int t = lane % 4;
+  float total[2][2] = {};  // of the scales: what the starts of sums have added
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
-    float total[2] = {};  // of the scales: what the starts of sums have added
 #pragma unroll
     for (int i = 0; i < 4; ++i) scores[m][i] = 0.0f;
+  }
 #pragma unroll
-    for (int step = 0; step < kSteps<kDim>; ++step) {
-      const uint32_t own_scales =
-          t < 2 ? tile.scales[step][0] : tile.scales[step][kProducts<kQueries> - 1];
+  for (int step = 0; step < kSteps<kDim>; ++step) {
+    begin_step<kDim>(step);
+    const uint32_t own_scales =
+        t < 2 ? tile.scales[step][0] : tile.scales[step][kProducts<kQueries> - 1];
+#pragma unroll
+    for (int m = 0; m < 2; ++m) {
       uint32_t levels[2][kTerms][2];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
@@ -112,7 +119,7 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const float scale = scale_value<kBookBits>(tile.scales[step][product], 2 * m + r);
-          total[r] += scale;
+          total[m][r] += scale;
 #pragma unroll
           for (int j = 0; j < 2; ++j) {
             scores[m][2 * r + j] =
@@ -121,8 +128,11 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
         }
       }
     }
+  }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) scores[m][i] = fmaf(-kSumStart, total[i / 2], scores[m][i]);
+  for (int m = 0; m < 2; ++m) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) scores[m][i] = fmaf(-kSumStart, total[m][i / 2], scores[m][i]);
   }
   add_halves<kQueries>(scores);
   // Both roots make up for the scales' unit; either factor alone is far from overflow.

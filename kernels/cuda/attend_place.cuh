@@ -1,8 +1,7 @@
 #pragma once
 // Where the warps of attend.cuh find their tiles.
 
-#include "kernels/cuda/launch.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/attend_codes.cuh"
 
 namespace tq::kernels::cuda {
 
@@ -17,6 +16,15 @@ inline constexpr int kSteps = (kDim + 31) / 32;
 template <int kDim>
 __device__ constexpr bool reaches(int step, int dim) {
   return kDim % 32 == 0 || 32 * step + dim < kDim;
+}
+
+// Registers hold one half's words while the other is used. Where they do not, they also lack room
+// for addresses, which are forgotten and computed anew, and for many steps at once.
+template <int kDim>
+inline constexpr bool kEarly = kDim <= 128;
+template <int kDim>
+__device__ __forceinline__ void begin_step(int step) {
+  if (!kEarly<kDim> && step % 2 == 0) hold_back();
 }
 
 // The start of a part, of the KV head that it counts from.
@@ -41,29 +49,25 @@ __device__ __forceinline__ PartPlace hot_part(const StoreView& store, int part) 
   return {PartPlace::start(store.hot, part, store.hot_stride), nullptr, nullptr};
 }
 
-// Where a lane finds its share of a half, from the start of a part.
-struct LanePlace {
-  uint32_t words;
-  uint32_t scales;
-  uint32_t exponent;
-
-  __device__ __forceinline__ LanePlace(const HalfView& half,
-                                       uint32_t first_load,
-                                       uint32_t first_scale)
-      : words(half.offset + first_load),
-        scales(half.scale_offset + first_scale),
-        exponent(half.exponent_offset) {}
-
-  template <class Tile>
-  __device__ __forceinline__ void load(Tile& tile, const PartPlace& part, int lane) const {
-    tile.load(part.words + words, part.scales + scales, part.exponents + exponent, lane);
-  }
-};
+// Reads a lane's share of a half of a part.
+template <class Tile>
+__device__ __forceinline__ void load_half(Tile& tile,
+                                          const HalfView& half,
+                                          const PartPlace& part,
+                                          int lane) {
+  tile.load(part.words + (half.offset + Tile::first_load(lane)),
+            part.scales + (half.scale_offset + Tile::first_scale(lane)),
+            part.exponents + half.exponent_offset, lane);
+}
 
 // A tile of bf16, keys or values: only its place, since it is read step by step as it is used.
+template <int kRowBytes>
 struct Bf16Tile {
   const std::byte* at;
 
+  __device__ static constexpr uint32_t first_load(int lane) {
+    return Codes<16>::first_load(lane, kRowBytes);
+  }
   __device__ static constexpr uint32_t first_scale(int) { return 0; }
   __device__ __forceinline__ void load(const std::byte* first,
                                        const uint8_t*,

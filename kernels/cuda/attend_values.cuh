@@ -17,6 +17,9 @@ struct ValueTile {
   uint32_t scales[kGroups];  // of tokens 4g to 4g + 3
   uint8_t exponent;
 
+  __device__ static constexpr uint32_t first_load(int lane) {
+    return Codes<kBits>::first_load(lane, 4 * kDim);
+  }
   __device__ static constexpr uint32_t first_scale(int lane) {
     return static_cast<uint32_t>(lane / 4 * 4);
   }
@@ -41,7 +44,7 @@ struct ValueTile {
 };
 
 template <int kDim>
-struct ValueTile<16, kDim> : Bf16Tile {};
+struct ValueTile<16, kDim> : Bf16Tile<4 * kDim> {};
 
 // The low bytes of a and b.
 __device__ __forceinline__ uint32_t low_bytes(float a, float b) {
@@ -144,6 +147,7 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
   }
 #pragma unroll
   for (int j = 0; j < kSteps<kDim>; ++j) {
+    begin_step<kDim>(j);
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {
