@@ -96,7 +96,6 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
   }
 #pragma unroll
   for (int step = 0; step < kSteps<kDim>; ++step) {
-    begin_step<kDim>(step);
     const uint32_t own_scales =
         t < 2 ? tile.scales[step][0] : tile.scales[step][kProducts<kQueries> - 1];
 #pragma unroll

@@ -19,13 +19,9 @@ __device__ constexpr bool reaches(int step, int dim) {
 }
 
 // Registers hold one half's words while the other is used. Where they do not, they also lack room
-// for addresses, which are forgotten and computed anew, and for many steps at once.
+// for addresses, which are forgotten and computed anew.
 template <int kDim>
 inline constexpr bool kEarly = kDim <= 128;
-template <int kDim>
-__device__ __forceinline__ void begin_step(int step) {
-  if (!kEarly<kDim> && step % 2 == 0) hold_back();
-}
 
 // The start of a part, of the KV head that it counts from.
 struct PartPlace {

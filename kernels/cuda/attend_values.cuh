@@ -147,7 +147,6 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
   }
 #pragma unroll
   for (int j = 0; j < kSteps<kDim>; ++j) {
-    begin_step<kDim>(j);
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {

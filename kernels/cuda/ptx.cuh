@@ -23,10 +23,6 @@ __device__ __forceinline__ std::byte* shared_memory() {
 // To the compiler x may be any number from here on: what follows from it is computed anew.
 __device__ __forceinline__ void forget(int& x) { asm volatile("" : "+r"(x)); }
 
-// The compiler moves no instruction over this, so what follows takes no registers before what comes
-// first has given its own back. An event that nobody counts.
-__device__ __forceinline__ void hold_back() { asm volatile("pmevent 7;"); }
-
 // A load of bytes that are read once: they pass the L1 cache by.
 __device__ __forceinline__ uint4 load_once(const uint4* at) {
   uint4 v;

@@ -25,7 +25,6 @@ namespace tq::kernels::cuda {
 inline std::byte* shared_memory() { return simt::self().shared; }
 
 inline void forget(int&) {}
-inline void hold_back() {}
 
 inline uint4 load_once(const uint4* at) { return *at; }
 
