@@ -60,8 +60,6 @@ StoreView make_store_view(const cpu::StoreCodec& store) {
   view.exponents_stride = layout.exponent_part_bytes();
   view.n_kv_heads = layout.shape().n_kv_heads;
   view.head_dim = layout.shape().head_dim;
-  view.hot_k.tile_bytes = static_cast<uint32_t>(layout.hot_k_tile().bytes());
-  view.hot_v.tile_bytes = static_cast<uint32_t>(layout.hot_v_tile().bytes());
   view.hot_v.offset = static_cast<uint32_t>(layout.hot_v());
   view.sealed_k = sealed_half(store, true);
   view.sealed_v = sealed_half(store, false);
