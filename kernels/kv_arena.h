@@ -84,14 +84,14 @@ class KvArena {
   SealedTile sealed(const TilePlace& place) const noexcept;
 
  private:
-  quant::BlockLayout layout_;
-  PoolSizes sizes_;
   std::byte* start(const Region& region,
                    LayerIdx layer,
                    int32_t n_blocks,
                    size_t part_bytes) const noexcept;
   size_t part(const TilePlace& place, int32_t n_blocks) const noexcept;
 
+  quant::BlockLayout layout_;
+  PoolSizes sizes_;
   Regions regions_;
 };
 
