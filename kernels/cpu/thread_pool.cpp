@@ -35,7 +35,32 @@ void spin_until(Condition holds) noexcept {
 
 }  // namespace
 
-ThreadPool::ThreadPool(int n_threads) {
+void ThreadPool::Share::assign(uint32_t first, uint32_t last) noexcept {
+  left.store(uint64_t{last} << 32 | first, std::memory_order_relaxed);
+}
+
+int ThreadPool::Share::take_first() noexcept {
+  uint64_t seen = left.load(std::memory_order_relaxed);
+  while (static_cast<uint32_t>(seen) < seen >> 32) {
+    if (left.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) {
+      return static_cast<int>(static_cast<uint32_t>(seen));
+    }
+  }
+  return -1;
+}
+
+int ThreadPool::Share::take_last() noexcept {
+  constexpr uint64_t kOneLess = uint64_t{1} << 32;
+  uint64_t seen = left.load(std::memory_order_relaxed);
+  while (static_cast<uint32_t>(seen) < seen >> 32) {
+    if (left.compare_exchange_weak(seen, seen - kOneLess, std::memory_order_relaxed)) {
+      return static_cast<int>((seen >> 32) - 1);
+    }
+  }
+  return -1;
+}
+
+ThreadPool::ThreadPool(int n_threads) : shares_(static_cast<size_t>(n_threads)) {
   workers_.reserve(static_cast<size_t>(n_threads - 1));
   for (int thread = 1; thread < n_threads; ++thread) {
     workers_.emplace_back([this, thread] { worker_main(thread); });
@@ -53,9 +78,11 @@ ThreadPool::~ThreadPool() {
 }
 
 void ThreadPool::take_items(int thread) noexcept {
-  for (int item = next_.fetch_add(1, std::memory_order_relaxed); item < n_items_;
-       item = next_.fetch_add(1, std::memory_order_relaxed)) {
-    fn_(context_, item, thread);
+  const size_t own = static_cast<size_t>(thread);
+  for (int item; (item = shares_[own].take_first()) >= 0;) fn_(context_, item, thread);
+  for (size_t i = 1; i < shares_.size(); ++i) {
+    Share& other = shares_[(own + i) % shares_.size()];
+    for (int item; (item = other.take_last()) >= 0;) fn_(context_, item, thread);
   }
 }
 
@@ -68,8 +95,11 @@ void ThreadPool::run(int n_items, Function fn, void* context) noexcept {
     const std::lock_guard lock(mutex_);
     fn_ = fn;
     context_ = context;
-    n_items_ = n_items;
-    next_.store(0, std::memory_order_relaxed);
+    const auto n = static_cast<uint64_t>(n_items);
+    for (size_t i = 0; i < shares_.size(); ++i) {
+      shares_[i].assign(static_cast<uint32_t>(n * i / shares_.size()),
+                        static_cast<uint32_t>(n * (i + 1) / shares_.size()));
+    }
     open_ = true;
     posted_.store(++job_, std::memory_order_release);
   }

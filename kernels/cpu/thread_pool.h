@@ -2,6 +2,10 @@
 // ThreadPool: a fixed set of threads that share the items of one job at a time. No allocation per
 // job. run() is called by one thread (the engine's), which works too; with one thread in all,
 // everything runs inline.
+//
+// Each thread has a run of neighbouring items, since neighbours often lie side by side in memory:
+// it reads on where it was, and what it fetched ahead is its own. One that is done takes the last
+// items of the others.
 
 #include <atomic>
 #include <condition_variable>
@@ -24,12 +28,22 @@ class ThreadPool {
 
   int n_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs fn for items 0 .. n_items - 1, each once, in no promised order; returns when all are done.
+  // Runs fn for items 0 .. n_items - 1, each once; returns when all are done. A thread takes its own
+  // in ascending order, mostly one after the other; nothing else is promised of the order.
   // It never waits for a thread that has not started: on a busy machine the caller does the work
   // itself.
   void run(int n_items, Function fn, void* context) noexcept;
 
  private:
+  // What is left of a thread's items, [first, last) in the halves of a word.
+  struct alignas(64) Share {
+    std::atomic<uint64_t> left{0};
+
+    void assign(uint32_t first, uint32_t last) noexcept;
+    int take_first() noexcept;  // -1 where none is left, like the next
+    int take_last() noexcept;
+  };
+
   void worker_main(int thread) noexcept;
   void take_items(int thread) noexcept;
 
@@ -38,13 +52,12 @@ class ThreadPool {
   std::condition_variable done_;  // the caller: the last joined worker has left the job
   Function fn_ = nullptr;         // written only while no worker is in a job
   void* context_ = nullptr;
-  int n_items_ = 0;
   bool open_ = false;                // workers may join; guarded by mutex_
   bool stopping_ = false;            // guarded by mutex_
   uint64_t job_ = 0;                 // guarded by mutex_
   std::atomic<int> joined_{0};       // workers inside the job; changed under mutex_
   std::atomic<uint64_t> posted_{0};  // copy of job_ that idle workers look at before they sleep
-  std::atomic<int> next_{0};
+  std::vector<Share> shares_;        // one per thread
   std::vector<std::thread> workers_;  // last: started when the rest is ready
 };
 
