@@ -14,7 +14,6 @@ namespace tq::kernels::cpu::TQ_ISA_NAMESPACE {
 
 constexpr float kQueryMin = 1e-30f;  // a smaller query is zero: keeps 32767 / max|q| finite
 constexpr int kKeyGroupsMax = kHeadDimMax / kKeyGroup;
-constexpr ptrdiff_t kWordBytes = sizeof(uint32_t);
 constexpr int kValueGroupsMax = kHeadDimMax / kValueGroup;
 
 // What a pass over one tile for kQ queries needs; the pointers are at the first of them.
@@ -22,8 +21,8 @@ struct Pass {
   TileRef tile;
   float k_unit;  // what one level stands for, in scales as they are loaded; unused for bf16
   float v_unit;
-  ptrdiff_t k_ahead;  // words to the same place in the next tile
-  ptrdiff_t v_ahead;
+  const std::byte* k_ahead;  // what is prefetched meanwhile
+  const std::byte* v_ahead;
   int head_dim;
   int n_visible;  // most tokens that one of the queries sees
   const float* q_float;
@@ -51,12 +50,13 @@ template <int kBits, int kQ>
 void score_tile(const Pass& pass) {
   constexpr int kV = kQ <= 2 && kVectors >= 4 ? 4 : 2;
   const auto* const words = reinterpret_cast<const uint32_t*>(pass.tile.k);
+  const std::byte* ahead = pass.k_ahead;
   for (int lane = 0; lane < kTile; lane += kV * Simd::kLanes) {
     if constexpr (kBits == 16) {
       F sum[kV][kQ];
       for (auto& row : sum)
         for (F& x : row) x = Simd::zero();
-      dot_bf16<kQ, kV>(words + lane, kTile, pass.k_ahead, pass.head_dim / 2, pass.q_float,
+      dot_bf16<kQ, kV>(words + lane, kTile, words_between(pass.tile.k, ahead), pass.head_dim / 2, pass.q_float,
                        pass.head_dim, sum);
       for (int v = 0; v < kV; ++v)
         for (int q = 0; q < kQ; ++q)
@@ -79,8 +79,9 @@ void score_tile(const Pass& pass) {
         for (int v = 0; v < kV; ++v) {
           books[v] = Simd::load_books<kBits, kBookBits>(scales + v * Simd::kLanes);
         }
-        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, pass.k_ahead, unit, unit + kUnits,
+        dot_codes<kBits, kBookBits, kQ, kV>(words + lane, kTile, ahead, unit, unit + kUnits,
                                             pass.q_words, pass.q_stride, pass.k_table, books, sum);
+        ahead += kUnits * bytes_ahead(kBits, kV * Simd::kLanes);
         for (int v = 0; v < kV; ++v) {
           const F scale = Simd::load_scales<kBookBits>(scales + v * Simd::kLanes);
           for (int q = 0; q < kQ; ++q) {
@@ -96,6 +97,7 @@ void score_tile(const Pass& pass) {
         }
     }
   }
+  if constexpr (kBits != 16) prefetch_bytes(ahead, quarter_bytes(kBits, pass.head_dim));
 }
 
 // o += unit x sum, `o` at the first of kV vectors of dimensions.
@@ -108,42 +110,48 @@ template <int kQ, int kV>
     }
 }
 
-// o += weights . V over kV vectors of dimensions from `lane`.
+// o += weights . V over kV vectors of dimensions from `lane`. Returns what is to be prefetched next.
 template <int kBits, int kQ, int kV>
-[[gnu::always_inline]] inline void sum_lanes(const Pass& pass, int lane) {
+[[gnu::always_inline]] inline const std::byte* sum_lanes(const Pass& pass,
+                                                         int lane,
+                                                         const std::byte* ahead) {
   const auto* const words = reinterpret_cast<const uint32_t*>(pass.tile.v) + lane;
   float* const o = pass.state.o + lane;
   if constexpr (kBits == 16) {
     F sum[kV][kQ];
     for (auto& row : sum)
       for (F& x : row) x = Simd::zero();
-    dot_bf16<kQ, kV>(words, pass.head_dim, pass.v_ahead, (pass.n_visible + 1) / 2, pass.scores,
+    dot_bf16<kQ, kV>(words, pass.head_dim, words_between(pass.tile.v, ahead), (pass.n_visible + 1) / 2, pass.scores,
                      kTile, sum);
     add_sums(pass, o, sum);
+    return ahead;
   } else {
     I sum[kV][kQ];
     const int group = lane / kValueGroup * Simd::kQueries;
     for (auto& row : sum)
       for (int q = 0; q < kQ; ++q) row[q] = start_of<kBits>(pass.weight_offset[group + q]);
     const I books[kV] = {};
-    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, pass.v_ahead, 0,
-                                kTile / entries_per_unit(kBits),
+    constexpr int kUnits = kTile / entries_per_unit(kBits);
+    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, ahead, 0, kUnits,
                                 pass.weight_words + group * weight_stride(kBits),
                                 weight_stride(kBits), pass.v_table, books, sum);
     F floats[kV][kQ];
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) floats[v][q] = Simd::to_float(sum[v][q]);
     add_sums(pass, o, floats);
+    return ahead + kUnits * bytes_ahead(kBits, kV * Simd::kLanes);
   }
 }
 
 template <int kBits, int kQ>
 void sum_tile(const Pass& pass) {
   int lane = 0;
+  const std::byte* ahead = pass.v_ahead;
+  if constexpr (kBits != 16) ahead += quarter_bytes(kBits, pass.head_dim);
   for (; lane + 2 * Simd::kLanes <= pass.head_dim; lane += 2 * Simd::kLanes) {
-    sum_lanes<kBits, kQ, 2>(pass, lane);
+    ahead = sum_lanes<kBits, kQ, 2>(pass, lane, ahead);
   }
-  if (lane < pass.head_dim) sum_lanes<kBits, kQ, 1>(pass, lane);
+  if (lane < pass.head_dim) sum_lanes<kBits, kQ, 1>(pass, lane, ahead);
 }
 
 // Weights times the scales of V, at most 1, as coefficients of its codes, in steps of
@@ -151,6 +159,7 @@ void sum_tile(const Pass& pass) {
 template <int kBits, int kQ>
 void quantise_weights(const Pass& pass) {
   constexpr float kMost = Simd::coefficient_max(kBits);
+  prefetch_bytes(pass.v_ahead, quarter_bytes(kBits, pass.head_dim));
   for (int group = 0; group * kValueGroup < pass.head_dim; ++group) {
     F scales[kVectors];
     for (int v = 0; v < kVectors; ++v) {
@@ -384,8 +393,8 @@ inline void attend_part(const QueryBlock& queries,
       next = find_tile(kv, tile + 1);
       prefetch_scales(next, kv);
     }
-    pass.k_ahead = (next.k - pass.tile.k) / kWordBytes;
-    pass.v_ahead = (next.v - pass.tile.v) / kWordBytes;
+    pass.k_ahead = next.k;
+    pass.v_ahead = next.k + (pass.tile.v - pass.tile.k);
     pass.k_unit = level_unit(pass.tile.k_exponent) * scale_unit(key_book_bits(kv.sealed_k.bits));
     pass.v_unit = level_unit(pass.tile.v_exponent);
     for (int first = 0; first < queries.n_queries; first += Simd::kQueries) {

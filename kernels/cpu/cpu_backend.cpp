@@ -68,6 +68,10 @@ class CpuBackend final : public PagedAttention {
   void append_item(const AppendCall& call, int item) const noexcept;
   bool seal_tile(const SealTile& tile, const quant::RowCodec* codec) const noexcept;
   bool seal_item(const SealCall& call, int item) const noexcept;
+  QueryBlock prepare(const AttendCall& call,
+                     const AttnItem& item,
+                     const KvView& kv,
+                     Workspace& work) const noexcept;
   void attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept;
   size_t query_offset(const AttnItem& item, int query) const noexcept;
   void attend_parts(const QueryBlock& queries,
@@ -231,6 +235,7 @@ Result<void> CpuBackend::attend(const AttendCall& call) {
   TQ_TRY(check_arena(layout(), call.arena));
   TQ_CHECK(call.plan == &plan_, "attend() needs the last plan()");
   TQ_TRY(check_attend(call, plan_.batch(), options_.n_heads));
+  for (Workspace& work : workspaces_) work.prepared_split = -1;
   Job<AttendCall> job{this, &call};
   run(
       static_cast<int>(plan_.items().size()), plan_.work() >= kWorkMin,
@@ -321,10 +326,13 @@ void CpuBackend::write_out(const AttendCall& call,
   }
 }
 
-void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept {
-  Workspace& work = workspaces_[static_cast<size_t>(thread)];
+// The item's queries, rotated and prepared in `work`: by the item before, where it was another part
+// of the same rows.
+QueryBlock CpuBackend::prepare(const AttendCall& call,
+                               const AttnItem& item,
+                               const KvView& kv,
+                               Workspace& work) const noexcept {
   const auto dim = static_cast<size_t>(head_dim());
-  const KvView kv = view(call, item);
   QueryBlock queries;
   queries.n_queries = item.n_rows * group();
   queries.group = group();
@@ -333,16 +341,20 @@ void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int t
       int64_t{plan_.batch().first_position[static_cast<size_t>(item.seq)]} + item.row;
   queries.scale_log2 = call.scale * std::numbers::log2e_v<float>;
   work.lend(queries);
-  for (int q = 0; q < queries.n_queries; ++q) {
-    float* const row = work.q() + static_cast<size_t>(q) * dim;
-    std::memcpy(row, call.q.data() + query_offset(item, q), dim * sizeof(float));
-  }
   if (call.key_bias != nullptr) {
     const TileTurns& turns = call.key_bias->turns();
     queries.bias = {.tile = call.key_bias->tile(item.kv_head).data(),
                     .turns = turns.at(0).data(),
                     .n_pairs = turns.n_pairs(),
                     .interleaved = turns.pairs().interleaved};
+  }
+  if (item.split >= 0 && item.split == work.prepared_split) return queries;
+  work.prepared_split = item.split;
+  for (int q = 0; q < queries.n_queries; ++q) {
+    float* const row = work.q() + static_cast<size_t>(q) * dim;
+    std::memcpy(row, call.q.data() + query_offset(item, q), dim * sizeof(float));
+  }
+  if (call.key_bias != nullptr) {
     std::memcpy(work.q_plain(), work.q(),
                 static_cast<size_t>(queries.n_queries) * dim * sizeof(float));
   }
@@ -350,7 +362,13 @@ void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int t
     kernels_.rotate(rotation_.view, work.q(), queries.n_queries, false);
   }
   kernels_.prepare(queries, kv);
+  return queries;
+}
 
+void CpuBackend::attend_item(const AttendCall& call, const AttnItem& item, int thread) noexcept {
+  Workspace& work = workspaces_[static_cast<size_t>(thread)];
+  const KvView kv = view(call, item);
+  const QueryBlock queries = prepare(call, item, kv, work);
   if (item.part < 0) {
     attend_parts(queries, kv, item, 0, std::max(1, (item.n_tiles + kPartTiles - 1) / kPartTiles),
                  work);

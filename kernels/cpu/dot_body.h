@@ -20,17 +20,33 @@ inline I start_of(int32_t offset) {
   return Simd::level_offset(kBits) == 0 ? Simd::zero_int() : Simd::set1_int(offset);
 }
 
-constexpr int kLineWords = 16;  // of a cache line
+constexpr int kLineBytes = 64;
+constexpr ptrdiff_t kWordBytes = sizeof(uint32_t);
+
+inline ptrdiff_t words_between(const std::byte* from, const std::byte* to) {
+  return (to - from) / kWordBytes;
+}
+
+// Lines that hold n_bytes from `at` on.
+[[gnu::always_inline]] inline void prefetch_bytes(const std::byte* at, int n_bytes) {
+  for (int i = 0; i < n_bytes; i += kLineBytes) Simd::prefetch(at + i);
+}
+
+// A tile is fetched while the one before it is worked on, as evenly as can be: a core waits for few
+// lines at once, and has none to wait for where nobody asks. A loop over a half's codes fetches
+// three quarters of as many bytes, and the steps between the loops a quarter each.
+constexpr int bytes_ahead(int bits, int lanes) { return bits == 3 ? lanes * 9 / 2 : lanes * 3; }
+constexpr int quarter_bytes(int bits, int head_dim) { return kTile * head_dim * bits / 8 / 4; }
 
 // sum[v][q] += dot of lanes [lane0 + v * kLanes, ...) with coefficients [query][word], over units
 // [unit_begin, unit_end) of the depth. books[v]: of each lane, as Simd::load_books() yields them.
-// The words `ahead` of those read are prefetched: the same place in the next tile.
+// bytes_ahead() bytes per unit are prefetched from `ahead` on.
 // Overflow: |level| <= 127 and |coefficient| <= 32767, or < 256 and <= 127 where they are bytes,
 // and the depth is <= 32, so |sum| <= 1.34e8 < 2^31.
 template <int kBits, int kBookBits, int kQ, int kV>
 [[gnu::always_inline]] inline void dot_codes(const uint32_t* tile,
                                              int lanes,
-                                             ptrdiff_t ahead,
+                                             const std::byte* ahead,
                                              int unit_begin,
                                              int unit_end,
                                              const int32_t* coefficients,
@@ -47,11 +63,9 @@ template <int kBits, int kBookBits, int kQ, int kV>
     for (int v = 0; v < kV; ++v) {
       packed[v] =
           Simd::load_packed<kBits, kBookBits>(words + v * Simd::kLanes, lanes, unit % 2, books[v]);
-      if (v * Simd::kLanes % kLineWords != 0) continue;
-      const uint32_t* const to_come = words + v * Simd::kLanes + ahead;
-      if (kBits != 3 || unit % 2 == 0) Simd::prefetch(to_come);
-      if (kBits == 3) Simd::prefetch(to_come + (1 + unit % 2) * lanes);
     }
+    constexpr int kAhead = bytes_ahead(kBits, kV * Simd::kLanes);
+    prefetch_bytes(ahead + (unit - unit_begin) * kAhead, kAhead);
 #pragma GCC unroll 8
     for (int step = 0; step < kSteps; ++step) {
       I levels[kV][Simd::kVectorsPerStep];
@@ -76,7 +90,7 @@ template <int kBits, int kBookBits, int kQ, int kV>
 }
 
 // The same for bf16 entries and float coefficients [query][entry]; n_words words of two entries per
-// lane.
+// lane. The words `ahead` of those read are prefetched: the same place in the next tile.
 template <int kQ, int kV>
 [[gnu::always_inline]] inline void dot_bf16(const uint32_t* tile,
                                             int lanes,
@@ -91,7 +105,7 @@ template <int kQ, int kV>
     for (int v = 0; v < kV; ++v) {
       const uint32_t* const at = tile + word * lanes + v * Simd::kLanes;
       const I both = Simd::load_int(at);
-      if (v * Simd::kLanes % kLineWords == 0) Simd::prefetch(at + ahead);
+      if (v * Simd::kLanes * kWordBytes % kLineBytes == 0) Simd::prefetch(at + ahead);
       low[v] = Simd::bf16_low(both);
       high[v] = Simd::bf16_high(both);
     }

@@ -33,6 +33,8 @@ class Workspace {
 
   float* q() noexcept { return q_; }              // [kQueriesMax, head_dim]
   float* q_plain() noexcept { return q_plain_; }  // the same size
+  // Which SplitGroup's queries are in here, prepared; -1: none that a part may use.
+  int32_t prepared_split = -1;
   // Points the scratch members of `queries` here.
   void lend(QueryBlock& queries) const noexcept;
   const PartState& part() const noexcept { return part_; }    // of the part being computed
