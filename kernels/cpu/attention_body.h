@@ -263,7 +263,7 @@ inline void prepare(const QueryBlock& queries, const KvView& kv) {
       largest = Simd::max(largest, Simd::abs(x));
       Simd::store(scaled + j, x);
     }
-    if (queries.q_stride == 0) continue;
+    if (queries.q_stride == 0 || kv.n_sealed_tiles == 0) continue;
     const Units units = units_of(Simd::hmax(largest), bits);
     queries.q_unit[q] = units.unit;
     alignas(64) int32_t integers[kHeadDimMax] = {};  // zeros behind head_dim: the padding of 3 bits
@@ -385,16 +385,12 @@ inline void attend_part(const QueryBlock& queries,
   Pass pass{};
   pass.k_table = table_of(kv.sealed_k, key_book_bits(kv.sealed_k.bits));
   pass.v_table = table_of(kv.sealed_v, 0);
-  TileRef next{};
-  if (tile_begin < tile_end) next = find_tile(kv, tile_begin);
   for (int tile = tile_begin; tile < tile_end; ++tile) {
-    pass.tile = next;
-    if (tile + 1 < kv.n_tiles) {
-      next = find_tile(kv, tile + 1);
-      prefetch_scales(next, kv);
-    }
-    pass.k_ahead = next.k;
-    pass.v_ahead = next.k + (pass.tile.v - pass.tile.k);
+    const TileRef ahead = find_tile(kv, tile_ahead(kv, tile));
+    prefetch_scales(ahead, kv);
+    pass.tile = find_tile(kv, tile);
+    pass.k_ahead = ahead.k;
+    pass.v_ahead = ahead.k + (pass.tile.v - pass.tile.k);
     pass.k_unit = level_unit(pass.tile.k_exponent) * scale_unit(key_book_bits(kv.sealed_k.bits));
     pass.v_unit = level_unit(pass.tile.v_exponent);
     for (int first = 0; first < queries.n_queries; first += Simd::kQueries) {

@@ -32,19 +32,25 @@ inline void transpose(__m512i (&x)[kLanes]) {
   }
 }
 
-// A butterfly within a vector: lanes whose bit is clear get x + partner, the others partner - x.
-inline __m512 add_partners(__m512 x, __m512 partner, __mmask16 others) {
-  return _mm512_mask_sub_ps(_mm512_add_ps(x, partner), others, partner, x);
+// Lanes whose bit is set: -1; the others: 1.
+inline __m512 signs_of(int bit) {
+  const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __mmask16 set = _mm512_test_epi32_mask(lane, _mm512_set1_epi32(bit));
+  return _mm512_mask_mov_ps(_mm512_set1_ps(1.0f), set, _mm512_set1_ps(-1.0f));
+}
+// A butterfly within a vector: x + partner, or partner - x. The product is exact.
+inline __m512 add_partners(__m512 x, __m512 partner, __m512 signs) {
+  return _mm512_fmadd_ps(x, signs, partner);
 }
 
 // Walsh-Hadamard in the order of quant/: distances 1, 2, 4, ...
 template <int kVectors>
 inline __attribute__((always_inline)) void walsh_hadamard(__m512 (&x)[kVectors]) {
   for (__m512& v : x) {
-    v = add_partners(v, _mm512_shuffle_ps(v, v, 0xb1), 0xaaaa);
-    v = add_partners(v, _mm512_shuffle_ps(v, v, 0x4e), 0xcccc);
-    v = add_partners(v, _mm512_shuffle_f32x4(v, v, 0xb1), 0xf0f0);
-    v = add_partners(v, _mm512_shuffle_f32x4(v, v, 0x4e), 0xff00);
+    v = add_partners(v, _mm512_shuffle_ps(v, v, 0xb1), signs_of(1));
+    v = add_partners(v, _mm512_shuffle_ps(v, v, 0x4e), signs_of(2));
+    v = add_partners(v, _mm512_shuffle_f32x4(v, v, 0xb1), signs_of(4));
+    v = add_partners(v, _mm512_shuffle_f32x4(v, v, 0x4e), signs_of(8));
   }
   for (int half = 1; half < kVectors; half *= 2) {
     for (int i = 0; i < kVectors; ++i) {

@@ -36,6 +36,15 @@ inline TileRef find_tile(const KvView& kv, int tile) {
           kv.sealed_first[tile]};
 }
 
+// The tile to be fetched while one is worked on. Two ahead where tiles are so small that one is done
+// before the next has come.
+inline int tile_ahead(const KvView& kv, int tile) {
+  constexpr size_t kSmallBytes = 4096;  // of codes: a tile of them takes some 400 ns
+  const bool small = tile < kv.n_sealed_tiles && kv.codes_stride < kSmallBytes;
+  const int ahead = tile + (small ? 2 : 1);
+  return ahead < kv.n_tiles ? ahead : kv.n_tiles - 1;
+}
+
 // What one level stands for in a tile: 2^(exponent - 127) / 127, as quant::RowCodec decodes. Unused
 // for bf16.
 inline float level_unit(const uint8_t* exponent) {
@@ -46,8 +55,8 @@ inline float level_unit(const uint8_t* exponent) {
   return power * kLevelUnit;
 }
 
-// The scales of a tile to come. Its codes are fetched by the loops that read the codes of the tile
-// before it, line for line: all at once they would wait for the few lines a core can ask for.
+// The scales of a tile to come. Its codes are fetched by the loops of attention_body.h, a few lines
+// at a time: all at once they would wait for the few that a core can ask for.
 [[gnu::always_inline]] inline void prefetch_scales(const TileRef& tile, const KvView& kv) {
   if (tile.k_scales != nullptr) {
     for (size_t i = 0; i < kv.sealed_k.scale_bytes; i += 64) Simd::prefetch(tile.k_scales + i);
