@@ -34,7 +34,7 @@ static_assert(agrees_on({0}) && agrees_on({1}) && agrees_on({2}));
 static_assert(kQueriesMax >= kGroupMax);
 
 // Below this many tiles x queries a call is done before another thread would have woken.
-constexpr int64_t kWorkMin = 256;
+constexpr int64_t kWorkMin = 64;
 constexpr int64_t kAppendRowsMin = 64;  // the same for append(), in tokens x KV heads
 
 class CpuBackend final : public PagedAttention {
