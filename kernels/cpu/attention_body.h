@@ -56,8 +56,8 @@ void score_tile(const Pass& pass) {
       F sum[kV][kQ];
       for (auto& row : sum)
         for (F& x : row) x = Simd::zero();
-      dot_bf16<kQ, kV>(words + lane, kTile, words_between(pass.tile.k, ahead), pass.head_dim / 2, pass.q_float,
-                       pass.head_dim, sum);
+      dot_bf16<kQ, kV>(words + lane, kTile, words_between(pass.tile.k, ahead), pass.head_dim / 2,
+                       pass.q_float, pass.head_dim, sum);
       for (int v = 0; v < kV; ++v)
         for (int q = 0; q < kQ; ++q)
           Simd::store(pass.scores + q * kTile + lane + v * Simd::kLanes, sum[v][q]);
@@ -110,48 +110,43 @@ template <int kQ, int kV>
     }
 }
 
-// o += weights . V over kV vectors of dimensions from `lane`. Returns what is to be prefetched next.
+// o += weights . V over kV vectors of dimensions from `lane`.
 template <int kBits, int kQ, int kV>
-[[gnu::always_inline]] inline const std::byte* sum_lanes(const Pass& pass,
-                                                         int lane,
-                                                         const std::byte* ahead) {
+[[gnu::always_inline]] inline void sum_lanes(const Pass& pass, int lane) {
   const auto* const words = reinterpret_cast<const uint32_t*>(pass.tile.v) + lane;
   float* const o = pass.state.o + lane;
   if constexpr (kBits == 16) {
     F sum[kV][kQ];
     for (auto& row : sum)
       for (F& x : row) x = Simd::zero();
-    dot_bf16<kQ, kV>(words, pass.head_dim, words_between(pass.tile.v, ahead), (pass.n_visible + 1) / 2, pass.scores,
-                     kTile, sum);
+    dot_bf16<kQ, kV>(words, pass.head_dim, words_between(pass.tile.v, pass.v_ahead),
+                     (pass.n_visible + 1) / 2, pass.scores, kTile, sum);
     add_sums(pass, o, sum);
-    return ahead;
   } else {
     I sum[kV][kQ];
     const int group = lane / kValueGroup * Simd::kQueries;
     for (auto& row : sum)
       for (int q = 0; q < kQ; ++q) row[q] = start_of<kBits>(pass.weight_offset[group + q]);
     const I books[kV] = {};
-    constexpr int kUnits = kTile / entries_per_unit(kBits);
-    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, ahead, 0, kUnits,
+    const std::byte* const ahead =
+        pass.v_ahead + quarter_bytes(kBits, pass.head_dim) + 3 * quarter_bytes(kBits, lane);
+    dot_codes<kBits, 0, kQ, kV>(words, pass.head_dim, ahead, 0, kTile / entries_per_unit(kBits),
                                 pass.weight_words + group * weight_stride(kBits),
                                 weight_stride(kBits), pass.v_table, books, sum);
     F floats[kV][kQ];
     for (int v = 0; v < kV; ++v)
       for (int q = 0; q < kQ; ++q) floats[v][q] = Simd::to_float(sum[v][q]);
     add_sums(pass, o, floats);
-    return ahead + kUnits * bytes_ahead(kBits, kV * Simd::kLanes);
   }
 }
 
 template <int kBits, int kQ>
 void sum_tile(const Pass& pass) {
   int lane = 0;
-  const std::byte* ahead = pass.v_ahead;
-  if constexpr (kBits != 16) ahead += quarter_bytes(kBits, pass.head_dim);
   for (; lane + 2 * Simd::kLanes <= pass.head_dim; lane += 2 * Simd::kLanes) {
-    ahead = sum_lanes<kBits, kQ, 2>(pass, lane, ahead);
+    sum_lanes<kBits, kQ, 2>(pass, lane);
   }
-  if (lane < pass.head_dim) sum_lanes<kBits, kQ, 1>(pass, lane, ahead);
+  if (lane < pass.head_dim) sum_lanes<kBits, kQ, 1>(pass, lane);
 }
 
 // Weights times the scales of V, at most 1, as coefficients of its codes, in steps of

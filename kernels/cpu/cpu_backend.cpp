@@ -351,16 +351,14 @@ QueryBlock CpuBackend::prepare(const AttendCall& call,
   if (item.split >= 0 && item.split == work.prepared_split) return queries;
   work.prepared_split = item.split;
   for (int q = 0; q < queries.n_queries; ++q) {
-    float* const row = work.q() + static_cast<size_t>(q) * dim;
-    std::memcpy(row, call.q.data() + query_offset(item, q), dim * sizeof(float));
+    std::memcpy(work.q() + static_cast<size_t>(q) * dim, call.q.data() + query_offset(item, q),
+                dim * sizeof(float));
   }
   if (call.key_bias != nullptr) {
     std::memcpy(work.q_plain(), work.q(),
                 static_cast<size_t>(queries.n_queries) * dim * sizeof(float));
   }
-  if (store_.rotation() != nullptr) {
-    kernels_.rotate(rotation_.view, work.q(), queries.n_queries, false);
-  }
+  if (store_.rotation()) kernels_.rotate(rotation_.view, work.q(), queries.n_queries, false);
   kernels_.prepare(queries, kv);
   return queries;
 }

@@ -28,9 +28,9 @@ class ThreadPool {
 
   int n_threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
 
-  // Runs fn for items 0 .. n_items - 1, each once; returns when all are done. A thread takes its own
-  // in ascending order, mostly one after the other; nothing else is promised of the order.
-  // It never waits for a thread that has not started: on a busy machine the caller does the work
+  // Runs fn for items 0 .. n_items - 1, each once; returns when all are done. A thread takes its
+  // own in ascending order, mostly one after the other; nothing else is promised of the order. It
+  // never waits for a thread that has not started: on a busy machine the caller does the work
   // itself.
   void run(int n_items, Function fn, void* context) noexcept;
 
@@ -52,12 +52,12 @@ class ThreadPool {
   std::condition_variable done_;  // the caller: the last joined worker has left the job
   Function fn_ = nullptr;         // written only while no worker is in a job
   void* context_ = nullptr;
-  bool open_ = false;                // workers may join; guarded by mutex_
-  bool stopping_ = false;            // guarded by mutex_
-  uint64_t job_ = 0;                 // guarded by mutex_
-  std::atomic<int> joined_{0};       // workers inside the job; changed under mutex_
-  std::atomic<uint64_t> posted_{0};  // copy of job_ that idle workers look at before they sleep
-  std::vector<Share> shares_;        // one per thread
+  bool open_ = false;                 // workers may join; guarded by mutex_
+  bool stopping_ = false;             // guarded by mutex_
+  uint64_t job_ = 0;                  // guarded by mutex_
+  std::atomic<int> joined_{0};        // workers inside the job; changed under mutex_
+  std::atomic<uint64_t> posted_{0};   // copy of job_ that idle workers look at before they sleep
+  std::vector<Share> shares_;         // one per thread
   std::vector<std::thread> workers_;  // last: started when the rest is ready
 };
 

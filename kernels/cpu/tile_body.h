@@ -36,8 +36,8 @@ inline TileRef find_tile(const KvView& kv, int tile) {
           kv.sealed_first[tile]};
 }
 
-// The tile to be fetched while one is worked on. Two ahead where tiles are so small that one is done
-// before the next has come.
+// The tile to be fetched while one is worked on. Two ahead where tiles are so small that one is
+// done before the next has come.
 inline int tile_ahead(const KvView& kv, int tile) {
   constexpr size_t kSmallBytes = 4096;  // of codes: a tile of them takes some 400 ns
   const bool small = tile < kv.n_sealed_tiles && kv.codes_stride < kSmallBytes;

@@ -1,6 +1,8 @@
 // The thread pool: every item once, any number of jobs, results visible to the caller.
 #include <catch2/catch.hpp>
 
+#include <atomic>
+#include <thread>
 #include <vector>
 
 #include "kernels/cpu/thread_pool.h"
@@ -34,6 +36,26 @@ TEST_CASE("every item runs once, in every job", "[thread_pool]") {
         REQUIRE(context.thread[static_cast<size_t>(item)] < n_threads);
       }
     }
+  }
+}
+
+TEST_CASE("what a busy thread has not begun is done by others", "[thread_pool]") {
+  constexpr int kItems = 20;
+  for (const int n_threads : {2, 4}) {
+    ThreadPool pool(n_threads);
+    std::atomic<int> n_others{0};
+    pool.run(
+        kItems,
+        [](void* raw, int item, int) {
+          auto& others = *static_cast<std::atomic<int>*>(raw);
+          if (item != 0) {
+            ++others;
+            return;
+          }
+          while (others.load() < kItems - 1) std::this_thread::yield();
+        },
+        &n_others);
+    CHECK(n_others.load() == kItems - 1);
   }
 }
 
