@@ -193,6 +193,13 @@ __device__ __forceinline__ HeadPlace place_of(const HeadsCall& call, int row, in
           heads + (static_cast<int64_t>(row) * n + head - first) * kDim};
 }
 
+// An angle in half turns, from -1 to 1. Of angles in the millions double keeps 2^-32 of a turn;
+// what remains is one rounding to float. sincosf() would reduce large angles in local memory.
+__device__ float half_turns(float angle) {
+  const double turns = angle * (0.5 / 3.14159265358979323846);
+  return static_cast<float>(2.0 * (turns - rint(turns)));
+}
+
 // A block has heads of one row, a warp each, and their cosines and sines once. As for norms, loads
 // come first.
 template <ElementType kType, int kDim>
@@ -215,7 +222,7 @@ __global__ void __launch_bounds__(kWarp* kHeadWarps) heads_kernel(HeadsCall call
   if (thread < call.n_pairs) {
     const float angle = static_cast<float>(call.positions[row]) * call.inverse_frequencies[thread];
     float sine, cosine;
-    sincosf(angle, &sine, &cosine);
+    sincospif(half_turns(angle), &sine, &cosine);
     turns[thread] = {cosine * call.magnitude, sine * call.magnitude};
   }
   __syncthreads();

@@ -125,10 +125,11 @@ void add_floats(Table& table) {
   table["setp.leu.f32"] = per_lane([](f32 a, f32 b) { return !(a > b); });
   table["setp.neu.f32"] = per_lane([](f32 a, f32 b) { return a != b; });
   table["setp.ltu.f32"] = per_lane([](f32 a, f32 b) { return !(a >= b); });
-  table["mul.f64"] = per_lane([](double a, double b) { return a * b; });
-  table["add.rn.f64"] = per_lane([](double a, double b) { return a + b; });
-  table["sub.rn.f64"] = per_lane([](double a, double b) { return a - b; });
-  table["mul.rn.f64"] = table["mul.f64"];
+  for (const std::string rounding : {"", "rn."}) {
+    table["add." + rounding + "f64"] = per_lane([](double a, double b) { return a + b; });
+    table["sub." + rounding + "f64"] = per_lane([](double a, double b) { return a - b; });
+    table["mul." + rounding + "f64"] = per_lane([](double a, double b) { return a * b; });
+  }
 }
 
 u32 permuted(u32 a, u32 b, u32 selector) {

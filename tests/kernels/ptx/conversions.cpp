@@ -36,6 +36,7 @@ Table conversions() {
   table["cvt.rni.s32.f32"] = per_lane([](float a) { return to_integer(std::nearbyint(a)); });
   table["cvt.rzi.s32.f32"] = per_lane([](float a) { return to_integer(std::trunc(a)); });
   table["cvt.rni.f32.f32"] = per_lane([](float a) { return std::nearbyint(a); });
+  table["cvt.rni.f64.f64"] = per_lane([](double a) { return std::nearbyint(a); });
   table["cvt.sat.f32.f32"] = per_lane([](float a) { return std::fmin(std::fmax(a, 0.0f), 1.0f); });
   table["cvt.rn.f32.s32"] = per_lane([](int32_t a) { return static_cast<float>(a); });
   table["cvt.rn.f64.s64"] = per_lane([](int64_t a) { return static_cast<double>(a); });
