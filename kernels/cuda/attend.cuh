@@ -16,9 +16,7 @@ namespace tq::kernels::cuda {
 // The block's item, read anew by whatever needs it: numbers and addresses that are kept over a loop
 // do not fit into registers beside its words.
 __device__ __forceinline__ AttendItem read_item(const AttendParams& p) {
-  int index = static_cast<int>(blockIdx.x);
-  forget(index);
-  return p.items[index];
+  return p.items[forgotten(static_cast<int>(blockIdx.x))];
 }
 
 // The query of the lane's own column, rotated; null: none.
@@ -32,10 +30,9 @@ __device__ __forceinline__ const float* lane_query(const AttendParams& p,
 
 // Of this warp's tiles, the sealed ones.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
-__device__ __forceinline__ void attend_sealed(const AttendParams& p,
-                                              int warp,
-                                              int lane,
-                                              Sums<kDim>& sums) {
+__device__ __forceinline__ void attend_sealed(const AttendParams& p, Sums<kDim>& sums) {
+  const int thread = forgotten(static_cast<int>(threadIdx.x));
+  const int lane = thread % 32, warp = thread / 32;
   const AttendItem item = read_item(p);
   const QueryBlock& queries = item.block;
   const int32_t n_before = p.step.sealed_indptr[queries.seq];
@@ -59,8 +56,8 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
   q.load(lane_query<kDim, kQueries>(p, queries, lane), p.scale_log2, lane);
   for (;;) {
     Values values;
-    if constexpr (kEarly<kDim>) {
-      load_half(values, store.sealed_v, sealed_part(store, part), lane);
+    if constexpr (kEarly<kVBits, kDim>) {
+      load_half(values, store.sealed_v, sealed_part(store, part), forgotten(lane));
     }
     const int here = tile;
     tile += kAttendWarps;
@@ -69,33 +66,29 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p,
     Scores scores;
     score_tile(keys, q, books, lane, scores);
     if constexpr (kBiased) {
-      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[here], lane, scores);
+      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[here], forgotten(lane), scores);
     }
-    if constexpr (!kEarly<kDim>) {
-      forget(part);
-      forget(lane);
-      load_half(values, store.sealed_v, sealed_part(store, part), lane);
+    if constexpr (!kEarly<kVBits, kDim>) {
+      load_half(values, store.sealed_v, sealed_part(store, forgotten(part)), forgotten(lane));
     }
     weigh(scores, sums);
     part = next;
-    if (kEarly<kDim> && more) {
-      load_half(keys, store.sealed_k, sealed_part(store, part), lane);
+    if (kEarly<kKBits, kDim> && more) {
+      load_half(keys, store.sealed_k, sealed_part(store, part), forgotten(lane));
     }
     sum_tile(values, scores, v_table, kTile, lane, sums);
     if (!more) break;
-    if constexpr (!kEarly<kDim>) {
-      forget(lane);
-      load_half(keys, store.sealed_k, sealed_part(store, part), lane);
+    if constexpr (!kEarly<kKBits, kDim>) {
+      load_half(keys, store.sealed_k, sealed_part(store, part), forgotten(lane));
     }
   }
 }
 
 // Of this warp's tiles, the hot ones. A query sees the slots up to its own position.
 template <int kDim, int kQueries, bool kBiased>
-__device__ __forceinline__ void attend_hot(const AttendParams& p,
-                                           int warp,
-                                           int lane,
-                                           Sums<kDim>& sums) {
+__device__ __forceinline__ void attend_hot(const AttendParams& p, Sums<kDim>& sums) {
+  const int thread = forgotten(static_cast<int>(threadIdx.x)), warp = thread / 32;
+  int lane = thread % 32;
   const AttendItem item = read_item(p);
   const QueryBlock& queries = item.block;
   const StoreView& store = p.store;
@@ -124,20 +117,17 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p,
   KeyQueries<16, kDim, kQueries> q;
   q.load(lane_query<kDim, kQueries>(p, queries, lane), p.scale_log2, lane);
   for (; tile < end; tile += kAttendWarps) {
-    if constexpr (!kEarly<kDim>) forget(lane);
-    int part = step.hot_parts[tile] + head;
+    if constexpr (!kRoomy<kDim>) lane = forgotten(lane);
+    const int part = step.hot_parts[tile] + head;
     const int start = step.hot_first[tile];
     Keys keys;
-    load_half(keys, store.hot_k, hot_part(store, part), lane);
+    load_half(keys, store.hot_k, hot_part(store, part), forgotten(lane));
     Scores scores;
     score_tile(keys, q, none, lane, scores);
     if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);
-    if constexpr (!kEarly<kDim>) {
-      forget(part);
-      forget(lane);
-    }
+    if constexpr (!kRoomy<kDim>) lane = forgotten(lane);
     Values values;
-    load_half(values, store.hot_v, hot_part(store, part), lane);
+    load_half(values, store.hot_v, hot_part(store, kRoomy<kDim> ? part : forgotten(part)), lane);
 #pragma unroll
     for (int m = 0; m < 2; ++m) {
 #pragma unroll
@@ -163,11 +153,10 @@ inline constexpr int kAttendBlocks = kDim > 128 || 32 * kSteps<kDim>*(Codes<kKBi
 // One block per item of at most kQueries queries.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_item(const AttendParams& p) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   if constexpr (kBiased) load_plain_queries<kDim>(p, read_item(p).block);
   Sums<kDim> sums;
-  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, warp, lane, sums);
-  attend_hot<kDim, kQueries, kBiased>(p, warp, lane, sums);
+  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, sums);
+  attend_hot<kDim, kQueries, kBiased>(p, sums);
   merge_warps<kDim, kQueries>(sums, p.states + read_item(p).state * attend_state_floats(kDim));
 }
 

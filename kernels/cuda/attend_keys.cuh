@@ -88,6 +88,8 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
   constexpr int kBookBits = key_book_bits(kBits);
   constexpr int kTerms = Codes<kBits>::kTerms;
   const int t = lane % 4;
+  // Else operands would be chosen before the loop over tiles.
+  const int t_of_operand = KeyQueries<kBits, kDim, kQueries>::kOnce ? forgotten(t) : t;
   float total[2][2] = {};  // of the scales: what the starts of sums have added
 #pragma unroll
   for (int m = 0; m < 2; ++m) {
@@ -114,7 +116,9 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
 #pragma unroll
       for (int product = 0; product < kProducts<kQueries>; ++product) {
         int32_t sums[4];
-        multiply_levels<kTerms>(levels, queries.b[product][step], sums);
+        const uint32_t b[2] = {queries.operand(product, step, 0, t_of_operand),
+                               queries.operand(product, step, 1, t_of_operand)};
+        multiply_levels<kTerms>(levels, b, sums);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
           const float scale = scale_value<kBookBits>(tile.scales[step][product], 2 * m + r);
@@ -156,6 +160,8 @@ __device__ __forceinline__ void score_tile(const KeyTile<16, kDim, kQueries>& ti
   }
 #pragma unroll
   for (int step = 0; step < kSteps<kDim>; ++step) {
+    // No load moves over this: without room, half of the words are asked for at a time.
+    if (!kRoomy<kDim> && 2 * step == kSteps<kDim>) __syncwarp();
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {

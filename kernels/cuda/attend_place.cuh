@@ -18,10 +18,14 @@ __device__ constexpr bool reaches(int step, int dim) {
   return kDim % 32 == 0 || 32 * step + dim < kDim;
 }
 
-// Registers hold one half's words while the other is used. Where they do not, they also lack room
-// for addresses, which are forgotten and computed anew.
+// Whether registers have room for more than what a loop cannot do without.
 template <int kDim>
-inline constexpr bool kEarly = kDim <= 128;
+inline constexpr bool kRoomy = kDim <= 128;
+
+// Where there is room, they hold one half's words while the other is used. Of bf16 that would be an
+// address alone, which is computed when it is needed.
+template <int kBits, int kDim>
+inline constexpr bool kEarly = kBits != 16 && kRoomy<kDim>;
 
 // The start of a part, of the KV head that it counts from.
 struct PartPlace {

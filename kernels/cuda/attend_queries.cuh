@@ -18,7 +18,11 @@ inline constexpr int kColumns = 8;
 // none.
 template <int kBits, int kDim, int kQueries>
 struct KeyQueries {
-  uint32_t b[kProducts<kQueries>][kSteps<kDim>][2];
+  // Both products have the same coefficients, each those of other lanes: without room they are kept
+  // once, and each product chooses.
+  static constexpr bool kOnce = kQueries == 8 && !kRoomy<kDim>;
+  static constexpr int kKept = kOnce ? 1 : kProducts<kQueries>;
+  uint32_t b[kKept][kSteps<kDim>][2];
   float unit[2];  // of columns 2t and 2t + 1: one step of their coefficients, times kScaleUnitRoot
 
   __device__ __forceinline__ void load(const float* row, float scale_log2, int lane) {
@@ -46,12 +50,18 @@ struct KeyQueries {
           packed |= (static_cast<uint32_t>(__float2int_rn(q * per_unit)) & 0xffu) << 8 * e;
         }
 #pragma unroll
-        for (int product = 0; product < kProducts<kQueries>; ++product) {
+        for (int product = 0; product < kKept; ++product) {
           const bool first = kQueries == 4 ? g < 4 : product == 0;
-          b[product][step][half] = (t < 2) == first ? packed : 0;
+          b[product][step][half] = kOnce || (t < 2) == first ? packed : 0;
         }
       }
     }
+  }
+
+  // Register `half` of a product's B, in lane t.
+  __device__ __forceinline__ uint32_t operand(int product, int step, int half, int t) const {
+    if constexpr (kOnce) return (t < 2) == (product == 0) ? b[0][step][half] : 0;
+    return b[product][step][half];
   }
 };
 

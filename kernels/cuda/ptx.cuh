@@ -20,8 +20,15 @@ __device__ __forceinline__ std::byte* shared_memory() {
   return bytes;
 }
 
-// To the compiler x may be any number from here on: what follows from it is computed anew.
-__device__ __forceinline__ void forget(int& x) { asm volatile("" : "+r"(x)); }
+// x, which to the compiler may be any number: what follows from it is computed anew, not kept.
+__device__ __forceinline__ int forgotten(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+
+// The compiler moves no instruction over this: what comes behind takes no registers before what
+// stands in front has given its own back. An event that nobody counts.
+__device__ __forceinline__ void hold_back() { asm volatile("pmevent 7;"); }
 
 // A load of bytes that are read once: they pass the L1 cache by.
 __device__ __forceinline__ uint4 load_once(const uint4* at) {

@@ -28,8 +28,12 @@ struct Tile {
   uint8_t* exponent;
 };
 
-__device__ Tile tile_of(const SealParams& params, bool is_key, int head, int tile, int layer) {
+// The block's own, computed anew by whatever needs it.
+__device__ Tile own_tile(const SealParams& params, bool is_key) {
   const StoreView& store = params.store;
+  const int position = forgotten(static_cast<int>(blockIdx.x));
+  const int head = position / params.n_tiles, tile = position % params.n_tiles;
+  const int layer = static_cast<int>(blockIdx.y);
   const HalfView& from = is_key ? store.hot_k : store.hot_v;
   const HalfView& to = is_key ? store.sealed_k : store.sealed_v;
   const auto part = [&](int block) {
@@ -194,21 +198,17 @@ __device__ uint32_t shared_exponent(uint32_t largest) {
 }
 
 template <int kBits, int kBooks, bool kIsKey>
-__device__ void seal_group(const SealParams& params,
-                           const Tile& tile,
-                           int warp,
-                           int lane,
-                           int n_key_warps,
-                           int n_warps,
-                           Shared& shared) {
+__device__ void seal_group(
+    const SealParams& params, int warp, int lane, int n_key_warps, int n_warps, Shared& shared) {
   Group<kBits, kBooks, kIsKey ? kKeyGroup : kValueGroup> group;
   const int head_dim = params.store.head_dim;
   const int index = kIsKey ? warp : warp - n_key_warps;
+  const Tile from = own_tile(params, kIsKey);
   uint32_t largest;
   if constexpr (kIsKey) {
-    largest = load_keys(group, tile, index, lane);
+    largest = load_keys(group, from, index, lane);
   } else {
-    largest = load_values(group, tile, index, lane, head_dim);
+    largest = load_values(group, from, index, lane, head_dim);
   }
   largest = share_largest(largest, warp, kIsKey ? 0 : n_key_warps, kIsKey ? n_key_warps : n_warps,
                           shared);
@@ -217,7 +217,7 @@ __device__ void seal_group(const SealParams& params,
     return;
   }
   const uint32_t exponent = shared_exponent(largest);
-  if (index == 0 && lane == 0) *tile.exponent = static_cast<uint8_t>(exponent);
+  if (index == 0 && lane == 0) *from.exponent = static_cast<uint8_t>(exponent);
   const float inverse = exponent == 0 ? 0.0f : std::bit_cast<float>((254u - exponent) << 23);
 #pragma unroll
   for (float& value : group.x) value *= inverse;
@@ -227,11 +227,12 @@ __device__ void seal_group(const SealParams& params,
   const GroupCodec codec{shared.cells[first_book], shared.codes[first_book], view.search_from,
                          view.n_candidates};
   const uint8_t scale = group.search(codec);
-  tile.scales[index * kTile + lane] = scale;
+  const Tile to = own_tile(params, kIsKey);  // did not fit into registers beside the search
+  to.scales[index * kTile + lane] = scale;
   if constexpr (kIsKey) {
-    write_keys<kBits>(group, codec, scale, tile, index, head_dim, lane);
+    write_keys<kBits>(group, codec, scale, to, index, head_dim, lane);
   } else {
-    write_values<kBits>(group, codec, scale, tile, index, head_dim, lane, shared.stage[index]);
+    write_values<kBits>(group, codec, scale, to, index, head_dim, lane, shared.stage[index]);
   }
 }
 
@@ -252,12 +253,9 @@ __global__ void __launch_bounds__(32 * kWarpsMax) seal_kernel(SealParams params)
   load_tables(params.k, 1 << store.sealed_k.book_bits, 0, shared);
   load_tables(params.v, 1, kBooksMax, shared);
   const bool is_key = warp < n_key_warps;
-  const int position = static_cast<int>(blockIdx.x);
-  const Tile tile = tile_of(params, is_key, position / params.n_tiles, position % params.n_tiles,
-                            static_cast<int>(blockIdx.y));
   const int bits = is_key ? store.sealed_k.bits : store.sealed_v.bits;
   const auto seal = [&]<int kBits, int kBooks, bool kIsKey>() {
-    seal_group<kBits, kBooks, kIsKey>(params, tile, warp, lane, n_key_warps, n_all, shared);
+    seal_group<kBits, kBooks, kIsKey>(params, warp, lane, n_key_warps, n_all, shared);
   };
   switch (is_key ? bits : -bits) {
     case 8: return seal.template operator()<8, 1, true>();
@@ -270,7 +268,8 @@ __global__ void __launch_bounds__(32 * kWarpsMax) seal_kernel(SealParams params)
     case -2: return seal.template operator()<2, 1, false>();
     default:
       share_largest(0, warp, 0, 0, shared);
-      copy_tile(tile, is_key ? store.sealed_k.tile_bytes : store.sealed_v.tile_bytes, lane);
+      copy_tile(own_tile(params, is_key),
+                is_key ? store.sealed_k.tile_bytes : store.sealed_v.tile_bytes, lane);
   }
 }
 

@@ -130,6 +130,7 @@ Table meetings() {
   table["mma.sync.aligned.m16n8k32.row.col.s32.s8.s8.s32"] = {
       .run = multiply<S8>, .kind = Kind::kAligned, .sizes = fragments};
   table["bar.sync"] = {.kind = Kind::kBarrier, .sizes = {4}};
+  table["pmevent"] = {.run = [](Warp&, const Instruction&, uint32_t) {}, .sizes = {4}};
   return table;
 }
 

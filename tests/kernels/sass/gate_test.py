@@ -9,7 +9,7 @@ MANGLED = "_ZN2tq7kernels4cuda6attendILi4ELi4ELi64ELi4EEEvNS1_12AttendParamsE"
 NAME = "attend<4,4,64,4>"
 NORM = ("_ZN2tq7kernels4cuda8_GLOBAL_11norm_kernelILNS0_11ElementTypeE2ELi4EEEvNS0_"
         "14DeviceNormCallE")
-LIMIT = gate.Limit("attend<*,*,64,*>", "*", 128, 8960, 168, 3, 0, 0)
+LIMIT = gate.Limit("attend<*,*,64,*>", "*", 128, 8960, 168, 3)
 BUDGETS = {(4, 4, 64, 4): 60, ("hot", 16, 64, 4): 60}
 
 
@@ -61,21 +61,21 @@ class Gate(unittest.TestCase):
         self.assertEqual(len(messages(resources(registers=176), code)), 2)  # and blocks
         self.expect("bytes of stack", resources(stack=8), code)
         self.expect("bytes of local memory", resources(local=8), code)
+        for spill in ("STL [R1], R5", "LDL R5, [R1]"):
+            self.expect("1 accesses to local memory", resources(),
+                        kernel_text(before=("S2R R2, SR_TID.X", spill)))
 
     def test_loops(self):
         def sealed(fragment, body):
             self.expect(fragment, resources(), kernel_text(body))
 
-        sealed("sealed tiles has 1 accesses to local", SEALED + ["STL [R1], R5"])
         sealed("61 instructions", SEALED + ["IADD3 R1, R1, R2, R3"] * 40)
         sealed("3 LDG.128, not 4", ["LDG.E.64 R4, [R2]"] + SEALED[1:])
         sealed("15 IMMA, not 16", SEALED[:-1] + ["IMAD R1, R2, R3, R4"])
-        spilling = kernel_text(hot=HOT + ["LDL R5, [R1]"])
-        self.expect("hot tiles has 1 accesses", resources(), spilling)
         self.expect("1 loops", resources(), kernel_text(hot=["FADD R1, R2, R3"]))
 
     def test_vector_loads(self):
-        limit = gate.Limit("norm_kernel<?,4>", "*", 512, 0, 168, 0, 0, 0)
+        limit = gate.Limit("norm_kernel<?,4>", "*", 512, 0, 168, 0)
         for n_loads, expected in ((8, []), (7, ["7 loads of 16 bytes (at least 8)"])):
             texts = (text.replace(MANGLED, NORM) for text in (
                 resources(), f"arch = sm_90\n\t\tFunction : {MANGLED}\n" +
@@ -92,7 +92,7 @@ class Gate(unittest.TestCase):
     def test_bias(self):
         # Its loops are within those of tiles, and have instructions of their own.
         biased = MANGLED.replace("6attendILi4ELi4ELi64ELi4E", "13attend_biasedILi4ELi4ELi64E")
-        limits = (gate.Limit("attend_biased<*,*,64>", "*", 128, 11008, 255, 2, 0, 0),)
+        limits = (gate.Limit("attend_biased<*,*,64>", "*", 128, 11008, 255, 2),)
         budgets = {(4, 4, 64, 8): 60, ("hot", 16, 64, 8): 60}
         products = ["IMMA.16832.S8.S8 R8, R4, R6, RZ"] * 24
         hot = ["LDG.E.128.CONSTANT R4, [R2.64]"] * 16 + ["HMMA.16816.F32.BF16 R8, R4, R6, R8"] * 24
@@ -108,7 +108,7 @@ class Gate(unittest.TestCase):
 
     def test_rows(self):
         rows = MANGLED.replace("6attendILi4ELi4ELi64ELi4E", "11attend_rowsILi64E")
-        limits = (gate.Limit("attend_rows<64>", "*", 128, 9856, 168, 3, 0, 0),)
+        limits = (gate.Limit("attend_rows<64>", "*", 128, 9856, 168, 3),)
         for n, said in ((32, 0), (31, 1), (33, 1)):
             lines = ["S2R R2, SR_TID.X"]
             lines += loop(1, ["HMMA.16816.F32.BF16 R8, R4, R6, R8"] * n) + ["EXIT"]
@@ -118,7 +118,7 @@ class Gate(unittest.TestCase):
 
     def test_contraction(self):
         name = MANGLED.replace("6attendILi4ELi4ELi64ELi4E", "12weigh_kernel")
-        limits = (gate.Limit("weigh_kernel", "*", 256, 0, 168, 1, 0, 0),)
+        limits = (gate.Limit("weigh_kernel", "*", 256, 0, 168, 1),)
         for opcode, said in (("FADD", 0), ("FFMA", 1), ("DFMA", 1)):
             lines = ["S2R R2, SR_TID.X", f"{opcode} R1, R2, R3", "EXIT"]
             text = f"arch = sm_90\n\t\tFunction : {name}\n" + listing(lines)

@@ -19,12 +19,18 @@ inline float __fmul_rn(float a, float b) { return a * b; }
 inline float __fdiv_rn(float a, float b) { return a / b; }
 inline float __fdividef(float a, float b) { return a / b; }
 inline int __float2int_rn(float value) { return static_cast<int>(std::nearbyint(value)); }
+inline void sincospif(float half_turns, float* sine, float* cosine) {
+  const double angle = 3.14159265358979323846 * double{half_turns};
+  *sine = static_cast<float>(std::sin(angle));
+  *cosine = static_cast<float>(std::cos(angle));
+}
 
 namespace tq::kernels::cuda {
 
 inline std::byte* shared_memory() { return simt::self().shared; }
 
-inline void forget(int&) {}
+inline int forgotten(int x) { return x; }
+inline void hold_back() {}
 
 inline uint4 load_once(const uint4* at) { return *at; }
 
