@@ -111,7 +111,7 @@ AttentionCase::AttentionCase(const CaseOptions& options,
 
 // Rows of about unit variance: scales of 1 to 1.875, of either sign, times 2.
 void AttentionCase::fill_scales(quant::Rng& rng) {
-  const kernels::ArenaBytes bytes = kernels::arena_parts(arena_.layout(), arena_.sizes());
+  const kernels::RegionBytes bytes = kernels::arena_regions(arena_.layout(), arena_.sizes());
   uint8_t* const scales = arena_.scales(0);
   for (uint64_t i = 0; i < bytes.scales; ++i) {
     scales[i] = static_cast<uint8_t>(0x78 | (rng.bits() & 0x87));
@@ -121,7 +121,7 @@ void AttentionCase::fill_scales(quant::Rng& rng) {
 
 void AttentionCase::fill() {
   quant::Rng rng(options_.seed, quant::RngStream::kData);
-  const kernels::ArenaBytes bytes = kernels::arena_parts(arena_.layout(), arena_.sizes());
+  const kernels::RegionBytes bytes = kernels::arena_regions(arena_.layout(), arena_.sizes());
   fill_words(arena_.hot(0), bytes.hot,
              [&] { return quant::float_to_bf16(static_cast<float>(rng.gaussian())); });
   fill_words(arena_.codes(0), bytes.codes, [&] { return static_cast<uint16_t>(rng.bits()); });

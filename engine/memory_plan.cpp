@@ -183,7 +183,7 @@ Result<MemoryPlan> plan_memory(const quant::BlockLayout& layout,
   plan.workspace_bytes = facts.workspace_bytes;
   plan.available_bytes = facts.available_bytes;
   plan.budget_bytes = budget;
-  const kernels::ArenaBytes bytes = kernels::arena_parts(layout, plan.pools);
+  const kernels::RegionBytes bytes = kernels::arena_regions(layout, plan.pools);
   plan.hot_bytes = bytes.hot;
   plan.sealed_bytes = bytes.sealed();
   plan.hot_bytes_per_token = layout.hot_bytes_per_token();

@@ -15,7 +15,7 @@ uint64_t pool_bytes(const quant::BlockLayout& layout, int32_t n_blocks, size_t p
 
 }  // namespace
 
-ArenaBytes arena_parts(const quant::BlockLayout& layout, PoolSizes sizes) noexcept {
+RegionBytes arena_regions(const quant::BlockLayout& layout, PoolSizes sizes) noexcept {
   return {.hot = pool_bytes(layout, sizes.hot_blocks, layout.hot_part_bytes()),
           .codes = pool_bytes(layout, sizes.sealed_blocks, layout.code_part_bytes()),
           .scales = pool_bytes(layout, sizes.sealed_blocks, layout.scale_part_bytes()),
@@ -28,18 +28,18 @@ Result<KvArena> allocate_arena(const quant::BlockLayout& layout,
   if (sizes.hot_blocks < 0 || sizes.sealed_blocks < 0) {
     return Error{Code::kInvalidArgument, "a pool cannot have a negative number of blocks", "sizes"};
   }
-  const ArenaBytes parts = arena_parts(layout, sizes);
-  TQ_ASSIGN(KvArena::Region hot, allocate("hot blocks", parts.hot));
-  TQ_ASSIGN(KvArena::Region codes, allocate("sealed blocks", parts.codes));
-  TQ_ASSIGN(KvArena::Region scales, allocate("scales", parts.scales));
-  TQ_ASSIGN(KvArena::Region exponents, allocate("exponents", parts.exponents));
+  const RegionBytes bytes = arena_regions(layout, sizes);
+  TQ_ASSIGN(KvArena::Region hot, allocate("hot blocks", bytes.hot));
+  TQ_ASSIGN(KvArena::Region codes, allocate("sealed blocks", bytes.codes));
+  TQ_ASSIGN(KvArena::Region scales, allocate("scales", bytes.scales));
+  TQ_ASSIGN(KvArena::Region exponents, allocate("exponents", bytes.exponents));
   return KvArena(layout, sizes,
                  {std::move(hot), std::move(codes), std::move(scales), std::move(exponents)});
 }
 
 uint64_t arena_bytes(const quant::BlockLayout& layout, PoolSizes sizes) noexcept {
-  const ArenaBytes parts = arena_parts(layout, sizes);
-  return parts.hot + parts.sealed();
+  const RegionBytes bytes = arena_regions(layout, sizes);
+  return bytes.hot + bytes.sealed();
 }
 
 std::byte* KvArena::start(const Region& region,

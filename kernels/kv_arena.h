@@ -26,7 +26,7 @@ struct PoolSizes {
 };
 
 // Bytes of each region, in all layers.
-struct ArenaBytes {
+struct RegionBytes {
   uint64_t hot = 0;
   uint64_t codes = 0;
   uint64_t scales = 0;
@@ -34,7 +34,7 @@ struct ArenaBytes {
 
   uint64_t sealed() const noexcept { return codes + scales + exponents; }
 };
-ArenaBytes arena_parts(const quant::BlockLayout& layout, PoolSizes sizes) noexcept;
+RegionBytes arena_regions(const quant::BlockLayout& layout, PoolSizes sizes) noexcept;
 uint64_t arena_bytes(const quant::BlockLayout& layout, PoolSizes sizes) noexcept;
 
 struct TilePlace {

@@ -110,7 +110,7 @@ Result<KvArena::Region> DeviceCase::rows(size_t n) {
 
 Result<void> DeviceCase::fill() {
   quant::Rng rng(options_.seed, quant::RngStream::kData);
-  const kernels::ArenaBytes bytes = kernels::arena_parts(arena_.layout(), arena_.sizes());
+  const kernels::RegionBytes bytes = kernels::arena_regions(arena_.layout(), arena_.sizes());
   std::vector<uint16_t> words(kPatternBytes / sizeof(uint16_t));
   for (uint16_t& word : words) word = quant::float_to_bf16(static_cast<float>(rng.gaussian()));
   TQ_TRY(repeat(arena_.hot(0), bytes.hot, std::as_bytes(std::span(words)), stream_.get()));

@@ -27,7 +27,7 @@ TEST_CASE("an arena is zeroed, aligned, and holds every part once", "[arena]") {
   const PoolSizes sizes{.hot_blocks = 17, .sealed_blocks = 7};  // slabs of 16 blocks
   const KvArena arena = backend->allocate(sizes).value();
   const quant::BlockLayout& layout = backend->layout();
-  const ArenaBytes bytes = arena_parts(layout, sizes);
+  const RegionBytes bytes = arena_regions(layout, sizes);
   CHECK(bytes.hot == 3 * 2 * 32 * layout.hot_part_bytes());
   CHECK(bytes.codes == 3 * 2 * 16 * layout.code_part_bytes());
   CHECK(arena_bytes(layout, sizes) == bytes.hot + bytes.codes + bytes.scales + bytes.exponents);
