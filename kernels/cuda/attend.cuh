@@ -13,11 +13,13 @@
 
 namespace tq::kernels::cuda {
 
-// The block's item, read anew by whatever needs it: numbers and addresses that are kept over a loop
-// do not fit into registers beside its words.
+// The block's item and the warp's number, found anew by whatever needs them: what is kept over a
+// loop does not fit into registers beside its words.
 __device__ __forceinline__ AttendItem read_item(const AttendParams& p) {
   return p.items[forgotten(static_cast<int>(blockIdx.x))];
 }
+
+__device__ __forceinline__ int own_warp() { return forgotten(static_cast<int>(threadIdx.x)) / 32; }
 
 // The query of the lane's own column, rotated; null: none.
 template <int kDim, int kQueries>
@@ -30,14 +32,12 @@ __device__ __forceinline__ const float* lane_query(const AttendParams& p,
 
 // Of this warp's tiles, the sealed ones.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
-__device__ __forceinline__ void attend_sealed(const AttendParams& p, Sums<kDim>& sums) {
-  const int thread = forgotten(static_cast<int>(threadIdx.x));
-  const int lane = thread % 32, warp = thread / 32;
+__device__ __forceinline__ void attend_sealed(const AttendParams& p, int lane, Sums<kDim>& sums) {
   const AttendItem item = read_item(p);
   const QueryBlock& queries = item.block;
   const int32_t n_before = p.step.sealed_indptr[queries.seq];
   const int end = min(n_before + item.end_tile, p.step.sealed_indptr[queries.seq + 1]);
-  int tile = n_before + item.first_tile + warp;
+  int tile = n_before + item.first_tile + own_warp();
   if (tile >= end) return;
   using Keys = KeyTile<kKBits, kDim, kQueries>;
   using Values = ValueTile<kVBits, kDim>;
@@ -64,9 +64,9 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p, Sums<kDim>&
     const bool more = tile < end;
     const int next = more ? p.step.sealed_parts[tile] + head : 0;
     Scores scores;
-    score_tile(keys, q, books, lane, scores);
+    score_tile<kBiased>(keys, q, books, lane, scores);
     if constexpr (kBiased) {
-      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[here], forgotten(lane), scores);
+      add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[here], lane, scores);
     }
     if constexpr (!kEarly<kVBits, kDim>) {
       load_half(values, store.sealed_v, sealed_part(store, forgotten(part)), forgotten(lane));
@@ -86,14 +86,13 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p, Sums<kDim>&
 
 // Of this warp's tiles, the hot ones. A query sees the slots up to its own position.
 template <int kDim, int kQueries, bool kBiased>
-__device__ __forceinline__ void attend_hot(const AttendParams& p, Sums<kDim>& sums) {
-  const int thread = forgotten(static_cast<int>(threadIdx.x)), warp = thread / 32;
-  int lane = thread % 32;
+__device__ __forceinline__ void attend_hot(const AttendParams& p, int lane, Sums<kDim>& sums) {
   const AttendItem item = read_item(p);
   const QueryBlock& queries = item.block;
   const StoreView& store = p.store;
   const StepView& step = p.step;
   const int seq = queries.seq;
+  const int warp = own_warp();
   const int n_sealed = step.sealed_indptr[seq + 1] - step.sealed_indptr[seq];
   const int skipped = max(0, (n_sealed - item.first_tile - warp + kAttendWarps - 1) / kAttendWarps);
   const int before = step.hot_indptr[seq] - n_sealed;
@@ -123,7 +122,7 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p, Sums<kDim>& su
     Keys keys;
     load_half(keys, store.hot_k, hot_part(store, part), forgotten(lane));
     Scores scores;
-    score_tile(keys, q, none, lane, scores);
+    score_tile<kBiased>(keys, q, none, lane, scores);
     if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);
     if constexpr (!kRoomy<kDim>) lane = forgotten(lane);
     Values values;
@@ -153,10 +152,11 @@ inline constexpr int kAttendBlocks = kDim > 128 || 32 * kSteps<kDim>*(Codes<kKBi
 // One block per item of at most kQueries queries.
 template <int kKBits, int kVBits, int kDim, int kQueries, bool kBiased>
 __device__ __forceinline__ void attend_item(const AttendParams& p) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
   if constexpr (kBiased) load_plain_queries<kDim>(p, read_item(p).block);
   Sums<kDim> sums;
-  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, sums);
-  attend_hot<kDim, kQueries, kBiased>(p, sums);
+  attend_sealed<kKBits, kVBits, kDim, kQueries, kBiased>(p, lane, sums);
+  attend_hot<kDim, kQueries, kBiased>(p, lane, sums);
   merge_warps<kDim, kQueries>(sums, p.states + read_item(p).state * attend_state_floats(kDim));
 }
 

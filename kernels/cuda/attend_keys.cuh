@@ -79,7 +79,8 @@ __device__ __forceinline__ void add_halves(Scores& scores) {
   }
 }
 
-template <int kBits, int kDim, int kQueries>
+// With a key bias, what that needs is kept too: without room fewer steps are begun at once.
+template <bool kBiased, int kBits, int kDim, int kQueries>
 __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>& tile,
                                            const KeyQueries<kBits, kDim, kQueries>& queries,
                                            const Table<kBits> (&books)[kBooksMax],
@@ -98,6 +99,7 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
   }
 #pragma unroll
   for (int step = 0; step < kSteps<kDim>; ++step) {
+    if (kBiased && !kRoomy<kDim> && 2 * step == kSteps<kDim>) hold_back();
     const uint32_t own_scales =
         t < 2 ? tile.scales[step][0] : tile.scales[step][kProducts<kQueries> - 1];
 #pragma unroll
@@ -147,7 +149,7 @@ __device__ __forceinline__ void score_tile(const KeyTile<kBits, kDim, kQueries>&
   }
 }
 
-template <int kDim, int kQueries>
+template <bool, int kDim, int kQueries>
 __device__ __forceinline__ void score_tile(const KeyTile<16, kDim, kQueries>& tile,
                                            const KeyQueries<16, kDim, kQueries>& queries,
                                            const Table<16> (&)[kBooksMax],

@@ -147,7 +147,8 @@ __device__ __forceinline__ void sum_tile(const ValueTile<16, kDim>& tile,
   }
 #pragma unroll
   for (int j = 0; j < kSteps<kDim>; ++j) {
-    if (2 * j == kSteps<kDim>) hold_back();  // else more is begun at once than there are registers
+    if (j == (kSteps<kDim> + 1) / 2)
+      hold_back();  // else more is begun at once than there are registers
     uint4 words[4];
 #pragma unroll
     for (int l = 0; l < 4; ++l) {
