@@ -246,8 +246,8 @@ def table(measured):
 HEAD = """# What nvcc makes of kernels/cuda
 
 `make sass`; no GPU is needed, and none was used. `attend<bits of keys, of values, head_dim,
-queries>`; loop: instructions of its loop over sealed tiles, for one tile of 32 tokens. No kernel has
-a stack, local memory or spilled registers.
+queries>`; loop: instructions of its loop over sealed tiles, for one tile of 32 tokens. No kernel
+has a stack, local memory or spilled registers.
 
 """
 
