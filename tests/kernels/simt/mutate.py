@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Plants faults in the CUDA kernels' source, one at a time, and sees that a test fails on each.
 
-  mutate.py BUILD_DIR [WORDS...]     faults whose description holds one of the words; default: all
+  mutate.py BUILD_DIR [WORDS...]     faults whose file or description holds one of the words;
+                                     default: all
 
 Each fault (mutants.py) is a change of a few characters in a copy of one file. The unit that holds
 it is compiled for the CPU, as for tq_cuda_emulated_test, linked with the rest of that program, and
@@ -105,7 +106,8 @@ def main():
     parser.add_argument("words", nargs="*")
     options = parser.parse_args()
     chosen = [mutant for mutant in MUTANTS
-              if not options.words or any(word in mutant[0] for word in options.words)]
+              if not options.words or any(word in text for word in options.words
+                                         for text in mutant[:2])]
     program = Program(options.build.resolve())
     if not passes(program, UNCHANGED):
         print("the unchanged source fails")
