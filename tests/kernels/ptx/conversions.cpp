@@ -35,6 +35,7 @@ Table conversions() {
   table["cvt.u64.u16"] = per_lane([](uint16_t a) { return uint64_t{a}; });
   table["cvt.rni.s32.f32"] = per_lane([](float a) { return to_integer(std::nearbyint(a)); });
   table["cvt.rzi.s32.f32"] = per_lane([](float a) { return to_integer(std::trunc(a)); });
+  table["cvt.rzi.f32.f32"] = per_lane([](float a) { return std::trunc(a); });
   table["cvt.rni.f32.f32"] = per_lane([](float a) { return std::nearbyint(a); });
   table["cvt.rni.f64.f64"] = per_lane([](double a) { return std::nearbyint(a); });
   table["cvt.sat.f32.f32"] = per_lane([](float a) { return std::fmin(std::fmax(a, 0.0f), 1.0f); });

@@ -79,7 +79,7 @@ FAULTS = [
     ("a product is contracted", SEAL_KERNEL,
      r"^mul\.(?:rn\.)?f32 (%\w+), (%\w+), (%\w+);", r"fma.rn.f32 \1, \2, \3, \2;", 0, SEAL),
     ("an instruction that is not known", EMBED_KERNEL, r"^mad\.lo\.s32", "mad24.lo.s32", 0, EMBED),
-    ("a half of the large angles' product is lost", HEADS_KERNEL, r"^st\.local\.u32", "st.local.u8",
-     0, TURN),
+    ("whole turns of an angle are not taken off", HEADS_KERNEL,
+     r"^cvt\.rni\.f64\.f64 (%\w+), (%\w+);", r"sub.f64 \1, \2, \2;", 0, TURN),
     ("an exponential is not", SWIGLU_KERNEL, r"^ex2\.approx\.ftz\.f32", "mov.f32", 0, SWIGLU),
 ]
