@@ -24,8 +24,8 @@ from mutants import MUTANTS  # noqa: E402  (beside this file)
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 KERNELS = pathlib.Path("kernels/cuda")
 PROGRAM = "tq_cuda_emulated_test"
-LIBRARY = "tq_cuda_emulated"  # of the objects that it is linked with
-OBJECTS = f"tests/kernels/CMakeFiles/{PROGRAM}.dir/"
+LIBRARY = "tq_cuda_emulated"  # of the objects that it is linked with, which come first
+OBJECTS = f"tests/kernels/CMakeFiles/{LIBRARY}.dir/"
 UNCHANGED = ("the unchanged source", "append.cu", "", "", "append",
              "a batch without tokens does nothing")
 RUN_SECONDS = 900  # a bound, far from what a test case takes
