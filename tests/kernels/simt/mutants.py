@@ -242,7 +242,7 @@ MUTANTS = [
      "transpose_8x8(permute_bytes(pairs[0], pairs[1], 0x5410))",
      "permute_bytes(pairs[0], pairs[1], 0x5410)", "attend_k4", ODD),
     ("all dimensions take the first group's scales", "attend_values.cuh",
-     "b[32 * j / kValueGroup]", "b[0]", "attend_k4", RAGGED),
+     "b[32 * j / kValueGroup]", "b[0]", "attend_k4", PEAKED),
     ("a pair of tokens that is not written is read", "attend_values.cuh",
      "2 * pair < n_tokens &&", "2 * pair <= n_tokens &&", "attend_k4", ODD),
     ("a value is multiplied by its neighbour's scale", "attend_values.cuh",
