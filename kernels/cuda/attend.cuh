@@ -21,6 +21,13 @@ __device__ __forceinline__ AttendItem read_item(const AttendParams& p) {
 
 __device__ __forceinline__ int own_warp() { return forgotten(static_cast<int>(threadIdx.x)) / 32; }
 
+// For the addresses of a half. They are computed for each tile, but at head_dim 64, where there is
+// room to keep them.
+template <int kDim>
+__device__ __forceinline__ int address_lane(int lane) {
+  return kDim > 64 ? forgotten(lane) : lane;
+}
+
 // The query of the lane's own column, rotated; null: none.
 template <int kDim, int kQueries>
 __device__ __forceinline__ const float* lane_query(const AttendParams& p,
@@ -57,7 +64,7 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p, int lane, S
   for (;;) {
     Values values;
     if constexpr (kEarly<kVBits, kDim>) {
-      load_half(values, store.sealed_v, sealed_part(store, part), forgotten(lane));
+      load_half(values, store.sealed_v, sealed_part(store, part), address_lane<kDim>(lane));
     }
     const int here = tile;
     tile += kAttendWarps;
@@ -69,17 +76,18 @@ __device__ __forceinline__ void attend_sealed(const AttendParams& p, int lane, S
       add_bias<kDim>(p, queries.kv_head, p.step.sealed_first[here], lane, scores);
     }
     if constexpr (!kEarly<kVBits, kDim>) {
-      load_half(values, store.sealed_v, sealed_part(store, forgotten(part)), forgotten(lane));
+      load_half(values, store.sealed_v, sealed_part(store, forgotten(part)),
+                address_lane<kDim>(lane));
     }
     weigh(scores, sums);
     part = next;
     if (kEarly<kKBits, kDim> && more) {
-      load_half(keys, store.sealed_k, sealed_part(store, part), forgotten(lane));
+      load_half(keys, store.sealed_k, sealed_part(store, part), address_lane<kDim>(lane));
     }
     sum_tile(values, scores, v_table, kTile, lane, sums);
     if (!more) break;
     if constexpr (!kEarly<kKBits, kDim>) {
-      load_half(keys, store.sealed_k, sealed_part(store, part), forgotten(lane));
+      load_half(keys, store.sealed_k, sealed_part(store, part), address_lane<kDim>(lane));
     }
   }
 }
@@ -120,7 +128,7 @@ __device__ __forceinline__ void attend_hot(const AttendParams& p, int lane, Sums
     const int part = step.hot_parts[tile] + head;
     const int start = step.hot_first[tile];
     Keys keys;
-    load_half(keys, store.hot_k, hot_part(store, part), forgotten(lane));
+    load_half(keys, store.hot_k, hot_part(store, part), address_lane<kDim>(lane));
     Scores scores;
     score_tile<kBiased>(keys, q, none, lane, scores);
     if constexpr (kBiased) add_bias<kDim>(p, queries.kv_head, start, lane, scores);
