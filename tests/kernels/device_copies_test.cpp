@@ -168,6 +168,13 @@ TEST_CASE("device copies: blocks of every pair of formats go to the host and com
   }
 }
 
+TEST_CASE("device copies: parts of more words than a block of threads has on their way") {
+  INFO("seed " << kSeed);
+  const auto device = make_device({}, {.n_layers = 1, .n_kv_heads = 2, .head_dim = 256});
+  check_round_trip(*device, {.hot_blocks = 3, .sealed_blocks = 2},
+                   {.hot_blocks = 2, .sealed_blocks = 3}, {.hot_blocks = 2, .sealed_blocks = 2});
+}
+
 TEST_CASE("device copies: more blocks than a launch takes, or of one pool alone") {
   INFO("seed " << kSeed);
   const auto device = make_device({}, {.n_layers = 1, .n_kv_heads = 1, .head_dim = 64});

@@ -18,6 +18,7 @@ FINITE = SELECT + "a row that is not finite is told, and no other"
 CHANGES = SELECT + "changes come between the two kinds of queries"
 
 COPIES = "device copies: blocks of every pair of formats go to the host and come back"
+LARGE = "device copies: parts of more words than a block of threads has on their way"
 MANY = "device copies: more blocks than a launch takes, or of one pool alone"
 
 APPEND = "every backend appends any rows to the same bytes"
@@ -55,7 +56,7 @@ MUTANTS = [
      "copy_blocks", COPIES),
     ("a copy ends after a thread's first words", "copy_blocks.cu",
      "first < n_words; first += kThreads * kLoads", "first < kThreads; first += kThreads * kLoads",
-     "copy_blocks", COPIES),
+     "copy_blocks", LARGE),
     ("blocks of a second launch are those of the first", "copy_blocks.cu",
      "tiles = tiles.subspan(n);", "tiles = tiles.first(tiles.size() - n);",
      "copy_blocks", MANY),
