@@ -39,25 +39,18 @@ void ThreadPool::Share::assign(uint32_t first, uint32_t last) noexcept {
   left.store(uint64_t{last} << 32 | first, std::memory_order_relaxed);
 }
 
-int ThreadPool::Share::take_first() noexcept {
+int ThreadPool::Share::take(End end) noexcept {
+  constexpr uint64_t kOneLast = uint64_t{1} << 32;
   uint64_t seen = left.load(std::memory_order_relaxed);
-  while (static_cast<uint32_t>(seen) < seen >> 32) {
-    if (left.compare_exchange_weak(seen, seen + 1, std::memory_order_relaxed)) {
-      return static_cast<int>(static_cast<uint32_t>(seen));
+  while (true) {
+    const auto first = static_cast<uint32_t>(seen);
+    const auto last = static_cast<uint32_t>(seen >> 32);
+    if (first >= last) return -1;
+    const uint64_t rest = end == End::kFirst ? seen + 1 : seen - kOneLast;
+    if (left.compare_exchange_weak(seen, rest, std::memory_order_relaxed)) {
+      return static_cast<int>(end == End::kFirst ? first : last - 1);
     }
   }
-  return -1;
-}
-
-int ThreadPool::Share::take_last() noexcept {
-  constexpr uint64_t kOneLess = uint64_t{1} << 32;
-  uint64_t seen = left.load(std::memory_order_relaxed);
-  while (static_cast<uint32_t>(seen) < seen >> 32) {
-    if (left.compare_exchange_weak(seen, seen - kOneLess, std::memory_order_relaxed)) {
-      return static_cast<int>((seen >> 32) - 1);
-    }
-  }
-  return -1;
 }
 
 ThreadPool::ThreadPool(int n_threads) : shares_(static_cast<size_t>(n_threads)) {
@@ -79,10 +72,10 @@ ThreadPool::~ThreadPool() {
 
 void ThreadPool::take_items(int thread) noexcept {
   const size_t own = static_cast<size_t>(thread);
-  for (int item; (item = shares_[own].take_first()) >= 0;) fn_(context_, item, thread);
+  for (int item; (item = shares_[own].take(End::kFirst)) >= 0;) fn_(context_, item, thread);
   for (size_t i = 1; i < shares_.size(); ++i) {
     Share& other = shares_[(own + i) % shares_.size()];
-    for (int item; (item = other.take_last()) >= 0;) fn_(context_, item, thread);
+    for (int item; (item = other.take(End::kLast)) >= 0;) fn_(context_, item, thread);
   }
 }
 

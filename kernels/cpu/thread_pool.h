@@ -35,13 +35,14 @@ class ThreadPool {
   void run(int n_items, Function fn, void* context) noexcept;
 
  private:
+  enum class End { kFirst, kLast };
+
   // What is left of a thread's items, [first, last) in the halves of a word.
   struct alignas(64) Share {
     std::atomic<uint64_t> left{0};
 
     void assign(uint32_t first, uint32_t last) noexcept;
-    int take_first() noexcept;  // -1 where none is left, like the next
-    int take_last() noexcept;
+    int take(End end) noexcept;  // an item; -1 where none is left
   };
 
   void worker_main(int thread) noexcept;
